@@ -1,0 +1,212 @@
+"""Trained convolutional networks one can look into: named layers, whichever network it is.
+
+The built-in `vgg-mini` works from a bare install; others are torchvision's and Caffe's networks, once
+their weights are there, and every network the user trains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from gencli.core import store, weights
+from gencli.core.errors import GencliError, UsageError
+from gencli.core.networks import BUILDERS, Architecture, bvlc_state, vgg
+
+DEFAULT = "vgg-mini"
+INPUT = "input"  # the picture itself, as a layer
+# Average and L2 pooling shrink activations against max pooling; these factors restore their size
+# (K. Crowson, style-transfer-pytorch).
+POOLINGS = {"max": 1.0, "average": 2.0, "l2": 0.78}
+
+
+class Backbone(nn.Module):
+    """A frozen network as a row of named layers.
+
+    Takes pictures (N, 3, H, W), sRGB in [0, 1]; its own normalisation is inside. `layers` lists the
+    names in order; networks' other names for them (`relu4_2`, `Mixed_6c`) are understood too, and
+    `input` is the picture itself.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, name: str, architecture: Architecture, classes: tuple[str, ...] = ()) -> None:
+        super().__init__()
+        self.name = name
+        self.classes = classes
+        self.stages = nn.ModuleDict(architecture.stages)
+        self.head = architecture.head
+        self.bgr = architecture.bgr
+        self.aliases = {alias.lower(): layer for alias, layer in architecture.aliases.items()}
+        self.register_buffer("mean", torch.tensor(architecture.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(architecture.std).view(3, 1, 1), persistent=False)
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        return tuple(self.stages)
+
+    def resolve(self, layer: str) -> str:
+        """The network's own name of a layer. Raises UsageError listing the layers when there is none."""
+        names = {name.lower(): name for name in (INPUT, *self.stages)} | self.aliases
+        if layer.lower() not in names:
+            raise UsageError(f"{self.name} has no layer {layer}", f"its layers are {INPUT}, {', '.join(self.stages)}")
+        return names[layer.lower()]
+
+    def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
+        """Activations (N, C, h, w) of the named layers, in the network's order.
+
+        Runs only as deep as the deepest layer asked for.
+        """
+        wanted = {self.resolve(layer) for layer in layers}
+        found = {}
+        if INPUT in wanted:
+            found[INPUT] = pictures
+        x = self.normalise(pictures)
+        for name, stage in self.stages.items():
+            if len(found) == len(wanted):
+                break
+            x = stage(x)
+            if name in wanted:
+                found[name] = x
+        return found
+
+    def normalise(self, pictures: Tensor) -> Tensor:
+        """sRGB in [0, 1] → the range and channel order the network was trained with."""
+        x = (pictures - self.mean) / self.std
+        return x.flip(1) if self.bgr else x
+
+    def logits(self, pictures: Tensor) -> Tensor:
+        """Class scores (N, classes). Raises UsageError when the network came without its classifier."""
+        if self.head is None:
+            raise UsageError(f"{self.name} has no classifier", "use a backbone that was kept whole")
+        last = self.layers[-1]
+        scores: Tensor = self.head(self(pictures, [last])[last])
+        return scores
+
+
+def load(
+    name: str = DEFAULT, *, pooling: str = "max", padding: str = "zeros", device: torch.device | str = "cpu"
+) -> Backbone:
+    """A backbone by name: built in, torchvision's or Caffe's, a model of the store, or a path to weights.
+
+    `pooling` (max, average or l2) replaces the pooling between stages, with a factor that keeps the
+    size of the activations; `padding` (zeros, replicate or reflect) is what the convolutions see
+    beyond the border. The network comes frozen and in evaluation mode.
+
+    Raises UsageError for an unknown name, MissingError when weights have to be fetched first.
+    """
+    backbone = _read(name).eval().requires_grad_(False)
+    if pooling not in POOLINGS:
+        raise UsageError(f"--pooling {pooling}: not a pooling", f"use {', '.join(POOLINGS)}")
+    if pooling != "max":
+        for stage, module in backbone.stages.items():
+            if isinstance(module, nn.MaxPool2d):
+                backbone.stages[stage] = RescaledPool(pooling, module)
+    for module in backbone.modules():
+        if isinstance(module, nn.Conv2d) and module.padding != (0, 0):
+            module.padding_mode = padding
+    return backbone.to(device)
+
+
+def keep(name: str, downloaded: Path) -> None:
+    """Convert a file just downloaded to gencli's form, a fraction of its size for VGG, and drop the original."""
+    _from_source(name, downloaded)
+    downloaded.unlink()
+
+
+def names() -> tuple[str, ...]:
+    """Every backbone there is a name for: built in, known ones of others, and those of the store."""
+    own = [model.name for model in store.models() if model.config.get("kind") == "backbone"]
+    return (*weights.built_in(), *weights.SOURCES, *own)
+
+
+class RescaledPool(nn.Module):
+    """Average or L2 pooling in a max pooling's place, times a factor that keeps the size of activations."""
+
+    def __init__(self, kind: str, replaced: nn.MaxPool2d) -> None:
+        super().__init__()
+        self.factor = POOLINGS[kind]
+        size: Any = replaced.kernel_size
+        options = {"stride": replaced.stride, "ceil_mode": replaced.ceil_mode}
+        self.pool = nn.LPPool2d(2, size, **options) if kind == "l2" else nn.AvgPool2d(size, padding=replaced.padding, **options)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.factor * self.pool(x)
+
+
+def _read(name: str) -> Backbone:
+    built_in = weights.built_in()
+    if name in built_in:
+        return _from_description(name, *weights.read(built_in[name]))
+    if name in weights.SOURCES:
+        return _from_source(name, weights.locate(name))
+    path = Path(name)
+    if path.is_file():
+        if known := weights.identify(path):
+            return _from_source(known, path)
+        return _from_description(path.stem, *weights.read(path))
+    try:
+        model = store.find(None, name)
+    except GencliError as error:
+        raise UsageError(f"no backbone is called {name}", f"there are {', '.join(names())}") from error
+    return _from_description(model.name, *weights.read(model.weights))
+
+
+def _from_description(name: str, state: dict[str, Tensor], description: Mapping[str, Any]) -> Backbone:
+    """A network of gencli's own: its file says how it is built."""
+    if description.get("kind") != "backbone":
+        raise UsageError(f"{name} is not a backbone", "name a network trained with `gencli dream train`")
+    classes = tuple(description["classes"])
+    built = description["vgg"]
+    architecture = vgg(
+        built["widths"],
+        built["depths"],
+        classes=len(classes),
+        mean=tuple(built["mean"]),
+        std=tuple(built["std"]),
+    )
+    backbone = Backbone(name, architecture, classes)
+    _fill(backbone, state)
+    return backbone
+
+
+def _from_source(name: str, path: Path) -> Backbone:
+    """A network of others, converted to gencli's form in the weights folder the first time it is met."""
+    state, description = weights.read(path)
+    with torch.device("meta"):
+        architecture = BUILDERS[name]()
+    backbone = Backbone(name, architecture)
+    if description.get("kind") == "source":
+        _fill(backbone, state)
+        return backbone
+    if architecture.origin is not None:
+        _fill(architecture.origin, {key: value for key, value in state.items() if not key.startswith("aux")})
+    else:
+        _fill(backbone, bvlc_state(state) if name == "bvlc_googlenet" else _vgg_state(backbone, state))
+    weights.write(weights.folder() / f"{name}.safetensors", backbone.state_dict(), {"kind": "source", "name": name})
+    return backbone.float()
+
+
+def _vgg_state(backbone: Backbone, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """torchvision's `features.N.weight` → our names; the classifier, nine tenths of the file, stays behind."""
+    numbers = sorted({int(key.split(".")[1]) for key in state if key.startswith("features.")})
+    convolutions = [name for name in backbone.layers if name.startswith("conv")]
+    return {
+        f"stages.{name}.0.{kind}": state[f"features.{number}.{kind}"]
+        for name, number in zip(convolutions, numbers, strict=False)
+        for kind in ("weight", "bias")
+    }
+
+
+def _fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    name = getattr(module, "name", type(module).__name__)
+    floats = {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+    try:
+        module.load_state_dict(floats, assign=True)
+    except RuntimeError as error:
+        raise GencliError(f"the weights do not fit {name}: {error}", "fetch the file again") from error

@@ -1,0 +1,241 @@
+"""What people see: notes, warnings and bars on standard error, results on standard output.
+
+On a terminal Rich draws; elsewhere plain lines appear, at most one every few seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from gencli.core.errors import GencliError
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from rich.console import Console as RichConsole
+    from rich.text import Text
+
+    from gencli.core.options import Common
+
+PLAIN_SECONDS = 5.0  # between plain lines off a terminal
+PREVIEW_SECONDS = 0.5  # between pictures drawn in the terminal
+
+
+class Console:
+    """One command's voice."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, as_json: bool = False, preview: bool = True):
+        self.quiet, self.as_json = quiet, as_json
+        self.preview = preview
+        self._rich: RichConsole | None = None
+        self._install_log(verbose)
+
+    @classmethod
+    def start(cls, common: Common) -> Console:
+        """The console a command's flags ask for. `--offline` holds from here on, for the libraries too."""
+        if common.offline:
+            os.environ["GENCLI_OFFLINE"] = "1"
+        return cls(quiet=common.quiet, verbose=common.verbose, as_json=common.json, preview=common.preview)
+
+    @property
+    def rich(self) -> RichConsole:
+        """Rich on standard error; imported when first needed."""
+        if self._rich is None:
+            from rich.console import Console as RichConsole
+
+            self._rich = RichConsole(stderr=True, highlight=False)
+        return self._rich
+
+    def _install_log(self, verbose: bool) -> None:
+        log = logging.getLogger("gencli")
+        log.handlers = [_Handler(self)]
+        log.propagate = False
+        log.setLevel(logging.WARNING if self.quiet else logging.DEBUG if verbose else logging.INFO)
+
+    # ---------------------------------------------------------------- standard output
+
+    def result(self, text: str) -> None:
+        """A result on standard output, a line of its own."""
+        sys.stdout.write(text + "\n")
+        sys.stdout.flush()
+
+    def record(self, values: Mapping[str, Any]) -> None:
+        """A result as one JSON line on standard output."""
+        self.result(json.dumps(values, ensure_ascii=False))
+
+    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Rows on standard output: a drawn table on a terminal, tab-separated lines in a pipe."""
+        if not sys.stdout.isatty():
+            for row in rows:
+                self.result("\t".join(row))
+            return
+        from rich.console import Console as RichConsole
+        from rich.table import Table
+        from rich.text import Text
+
+        drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+        for column in columns:
+            drawn.add_column(column, overflow="fold")
+        for row in rows:
+            drawn.add_row(*(Text(cell) for cell in row))
+        RichConsole(highlight=False).print(drawn)
+
+    # ---------------------------------------------------------------- standard error
+
+    def note(self, text: str) -> None:
+        if not self.quiet:
+            self._say("", text, "")
+
+    def warn(self, text: str) -> None:
+        if not self.quiet:
+            self._say("warning: ", text, "yellow")
+
+    def _say(self, label: str, text: str, style: str) -> None:
+        from rich.text import Text
+
+        self.rich.print(Text.assemble((label, style), text), soft_wrap=True)
+
+    @contextmanager
+    def bar(self, what: str, *, units: str = "steps") -> Iterator[Bar]:
+        """A bar for long work: on a terminal with time left and rate, elsewhere lines now and then."""
+        if self.quiet:
+            yield Bar()
+        elif self.rich.is_terminal:
+            with _drawn_bar(self.rich, what, units, self.preview) as bar:
+                yield bar
+        else:
+            yield _PlainBar(self, what, units)
+
+
+class Bar:
+    """Progress of one piece of work. This one shows nothing."""
+
+    def update(self, done: float, total: float | None, figures: Mapping[str, float] | None = None) -> None:
+        """So much of `total` is done; `figures` (a loss, an accuracy) stand beside it."""
+
+    def show(self, draw: Callable[[], Image.Image]) -> None:
+        """Draw a picture above the bar, where that is wanted. `draw` is only called if it is."""
+
+
+class _PlainBar(Bar):
+    def __init__(self, console: Console, what: str, units: str) -> None:
+        self.console, self.what, self.units = console, what, units
+        self.began = self.said = time.monotonic()
+
+    def update(self, done: float, total: float | None, figures: Mapping[str, float] | None = None) -> None:
+        now = time.monotonic()
+        if now - self.said < PLAIN_SECONDS:
+            return
+        self.said = now
+        share = f"{done:g}/{total:g}" if total else f"{done:g}"
+        rate = done / (now - self.began)
+        left = f", {clock((total - done) / rate)} left" if total and rate else ""
+        self.console.note(f"{self.what}: {share} {self.units}{left}{_figures(figures)}")
+
+
+@contextmanager
+def _drawn_bar(rich: RichConsole, what: str, units: str, preview: bool) -> Iterator[Bar]:
+    from rich.console import Group
+    from rich.live import Live
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    ]
+    progress = Progress(*columns, console=rich)
+    task = progress.add_task(what, total=None, count="", figures="")
+    with Live(progress, console=rich, refresh_per_second=8, transient=True) as live:
+
+        class Drawn(Bar):
+            began = time.monotonic()
+            drawn = 0.0
+
+            def update(self, done: float, total: float | None, figures: Mapping[str, float] | None = None) -> None:
+                rate = done / max(time.monotonic() - self.began, 1e-6)
+                count = f"{done:g}/{total:g} {units}" if total else f"{done:g} {units}"
+                shown = f"{rate:.1f} {units}/s" + _figures(figures)
+                progress.update(task, completed=done, total=total, count=count, figures=shown)
+
+            def show(self, draw: Callable[[], Image.Image]) -> None:
+                now = time.monotonic()
+                if preview and now - self.drawn >= PREVIEW_SECONDS:
+                    self.drawn = now
+                    live.update(Group(half_blocks(draw(), min(64, rich.width - 2)), progress))
+
+        yield Drawn()
+
+
+def half_blocks(picture: Image.Image, columns: int) -> Text:
+    """A picture as text, two pixels a character cell: the upper in the colour of ▀, the lower behind it."""
+    from rich.style import Style
+    from rich.text import Text
+
+    rows = max(1, round(columns * picture.height / picture.width / 2))
+    small = picture.convert("RGB").resize((columns, 2 * rows))
+    pixels = small.load()
+    assert pixels is not None
+    text = Text(no_wrap=True)
+    for y in range(0, 2 * rows, 2):
+        for x in range(columns):
+            upper, lower = ("#{:02x}{:02x}{:02x}".format(*pixels[x, y + down]) for down in (0, 1))  # type: ignore[misc]
+            text.append("▀", Style(color=upper, bgcolor=lower))
+        text.append("\n")
+    return text
+
+
+def clock(seconds: float) -> str:
+    """Seconds as people say them: 42 s, 3 min 20 s, 2 h 05 min."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole // 60 % 60:02} min"
+
+
+def size(count: float) -> str:
+    """Bytes as people say them: 3.7 MB."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
+
+
+def print_error(error: GencliError) -> None:
+    """`error: what is wrong` and `hint: what to do`, on standard error."""
+    from rich.console import Console as RichConsole
+    from rich.text import Text
+
+    rich = RichConsole(stderr=True, highlight=False)
+    rich.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
+    if error.hint:
+        rich.print(Text.assemble(("hint: ", "cyan"), error.hint), soft_wrap=True)
+
+
+def _figures(figures: Mapping[str, float] | None) -> str:
+    return "".join(f", {name} {value:.4g}" for name, value in (figures or {}).items())
+
+
+class _Handler(logging.Handler):
+    """What library code logs, said by the console."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say = self.console.warn if record.levelno >= logging.WARNING else self.console.note
+        say(record.getMessage())

@@ -1,0 +1,155 @@
+"""Where the arithmetic runs: CUDA, MPS or CPU, its precision, threads, memory layout and ranks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from gencli.core.errors import UsageError
+from gencli.core.files import home, read_json, write_json
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The device a run computes on, the precision under autocast, and its place among torchrun's ranks."""
+
+    device: torch.device
+    dtype: torch.dtype = torch.float32
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes files."""
+        return self.rank == 0
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context recipes put around their forward passes: mixed precision where it was asked for."""
+        if self.dtype == torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+
+def start(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Runtime:
+    """Choose the device and set PyTorch up on it.
+
+    `device` is auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU. `precision`
+    is auto, fp32, bf16 or fp16; auto means bf16 on CUDA devices that compute it natively, fp32
+    elsewhere. `threads` bounds the CPU threads. Under torchrun each local rank takes its own GPU.
+
+    Raises UsageError when what was asked for is not there: never a silent fall-back.
+    """
+    rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+    if threads is not None:
+        if threads < 1:
+            raise UsageError(f"--threads {threads}: at least one thread is needed")
+        torch.set_num_threads(threads)
+    chosen = _pick(device)
+    if world_size > 1 and chosen.type == "cuda" and chosen.index is None:
+        chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+    return Runtime(chosen, _precision(precision, chosen), rank, world_size)
+
+
+def _pick(name: str) -> torch.device:
+    available = devices()
+    if name == "auto":
+        return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if kind in available))
+    kind, _, index = name.partition(":")
+    if kind not in {"cpu", "cuda", "mps"} or (index and not (kind == "cuda" and index.isdecimal())):
+        raise UsageError(f"--device {name}: not a device", "use auto, cpu, cuda, cuda:N or mps")
+    if kind not in available or (index and int(index) >= torch.cuda.device_count()):
+        here = ", ".join(available.values())
+        raise UsageError(f"--device {name}: not on this machine, which has {here}", "leave --device out, or name one of these")
+    return torch.device(name)
+
+
+def _precision(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.bfloat16 if native else torch.float32
+    if name not in PRECISIONS:
+        raise UsageError(f"--precision {name}: not a precision", "use auto, fp32, bf16 or fp16")
+    if name == "fp16" and device.type == "cpu":
+        raise UsageError("--precision fp16 needs a GPU; the CPU computes in fp32 or bf16", "use --precision fp32")
+    return PRECISIONS[name]
+
+
+def devices() -> dict[str, str]:
+    """What this machine computes with, best first: kind → description, e.g. {"cpu": "cpu (2 threads)"}."""
+    found = {}
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        found["cuda"] = ", ".join(f"cuda:{i} ({name})" for i, name in enumerate(names))
+    if torch.backends.mps.is_available():
+        found["mps"] = "mps (Apple GPU)"
+    found["cpu"] = f"cpu ({torch.get_num_threads()} threads)"
+    return found
+
+
+def memory_format(device: torch.device) -> torch.memory_format:
+    """The layout in which convolutions run faster on `device`: contiguous or channels last.
+
+    Measured once a machine on a small convolution stack, forward and backward, and remembered in
+    the cache folder. Remembering it is what keeps results the same from run to run: the two
+    layouts round differently.
+    """
+    file = home() / "cache" / "memory-format.json"
+    key = f"{platform.node()} {device} torch {torch.__version__} threads {torch.get_num_threads()}"
+    known = read_json(file) if file.is_file() else {}
+    if key not in known:
+        known[key] = _channels_last_is_faster(device)
+        write_json(file, known)
+    return torch.channels_last if known[key] else torch.contiguous_format
+
+
+def _channels_last_is_faster(device: torch.device) -> bool:
+    """Whether it is, by the best of a few runs taken in turn, so that other work on the machine hits both alike."""
+    rounds = {layout: _layout_probe(device, layout) for layout in (torch.channels_last, torch.contiguous_format)}
+    for run in rounds.values():
+        run()  # warm
+    seconds = [[run() for run in rounds.values()] for _ in range(6)]
+    best_last, best_contiguous = (min(column) for column in zip(*seconds, strict=True))
+    return best_last < best_contiguous
+
+
+def _layout_probe(device: torch.device, layout: torch.memory_format) -> Callable[[], float]:
+    """A function that takes the seconds of one gradient of two convolutions in a layout."""
+    draw = torch.Generator().manual_seed(0)
+    net = nn.Sequential(*(nn.utils.skip_init(nn.Conv2d, a, b, 3, padding=1) for a, b in ((32, 64), (64, 64))))
+    for weight in net.parameters():
+        nn.init.normal_(weight, std=0.05, generator=draw)
+    net.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    picture = torch.rand(1, 32, 128, 128, generator=draw).to(device).contiguous(memory_format=layout).requires_grad_()
+
+    def seconds() -> float:
+        began = time.perf_counter()
+        (gradient,) = torch.autograd.grad(net(picture).square().mean(), picture)
+        float(gradient.flatten()[0])  # waits for the device
+        return time.perf_counter() - began
+
+    return seconds
+
+
+def generator(seed: int, *stream: int) -> torch.Generator:
+    """A CPU random generator for one purpose: the same `seed` and `stream` numbers give the same draws.
+
+    Streams keep purposes apart (say, the start noise and the crops), so that adding a draw to one
+    never changes another.
+    """
+    mixed = seed & 0xFFFFFFFFFFFFFFFF
+    for number in stream:  # SplitMix64 (Steele et al. 2014)
+        mixed = (mixed + 0x9E3779B97F4A7C15 * (number + 1)) & 0xFFFFFFFFFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+        mixed ^= mixed >> 31
+    return torch.Generator().manual_seed(mixed - (1 << 63))
+

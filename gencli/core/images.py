@@ -1,0 +1,154 @@
+"""Pictures as tensors: loaded, resized, laid out in grids, and given back to Pillow.
+
+A picture inside gencli is float32 (N, 3, H, W), sRGB in [0, 1].
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from gencli.core.decode import DEFAULT_MAX_PIXELS, open_picture, read_bounded, to_srgb
+from gencli.core.errors import GencliError, UsageError
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: its colours, its transparency if it has any, and the stem of its results' names."""
+
+    rgb: Tensor
+    """(1, 3, H, W) float32, sRGB in [0, 1]; not multiplied by alpha."""
+    alpha: Tensor | None
+    """(1, 1, H, W) float32 in [0, 1], or None for an opaque picture."""
+    name: str
+
+
+def load(
+    source: Path | str | Image.Image, *, size: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
+) -> Picture:
+    """Load a picture: a path, "-" for standard input, "@name" for a drawn example, or a Pillow picture.
+
+    `size` is the longest side in pixels it is shrunk or enlarged to (the ratio kept, antialiased, colours
+    weighted by their alpha); without it, its own (a drawn example's: 512).
+
+    Raises GencliError for a file that is not a sound picture or has more than `max_pixels` pixels, UsageError
+    for a drawn example that does not exist or a size no picture can have.
+    """
+    if size is not None and size < 1:
+        raise UsageError(f"a picture's size must be at least 1 pixel, not {size}")
+    image, name = _open(source, size, max_pixels)
+    if size is not None:
+        height, width = fit(image.height, image.width, size)
+        if height * width > max_pixels:
+            raise UsageError(
+                f"{name} would become {width:,} × {height:,} = {width * height:,} pixels at size {size}; "
+                f"the limit is {max_pixels:,}",
+                "choose a smaller size",
+            )
+    else:
+        height, width = image.height, image.width
+    try:
+        if (width, height) != image.size:
+            image = image.resize((width, height), Image.Resampling.LANCZOS)  # RGBA: Pillow premultiplies
+        pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
+        values = pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    except (MemoryError, RuntimeError) as error:  # what torch raises when memory runs out
+        raise GencliError(
+            f"there is not enough memory for {name}, {width:,} × {height:,} pixels", "choose a smaller size"
+        ) from error
+    return Picture(values[:, :3], values[:, 3:] if image.mode == "RGBA" else None, name)
+
+
+def _open(source: Path | str | Image.Image, size: int | None, max_pixels: int) -> tuple[Image.Image, str]:
+    """The picture, RGB or RGBA, and the stem for names made from it."""
+    if isinstance(source, Image.Image):
+        return _convert(source), "picture"
+    if source == "-":
+        return open_picture(_read_stdin(max_pixels), name="standard input", max_pixels=max_pixels), "stdin"
+    if isinstance(source, str) and source.startswith("@"):
+        from gencli.core.drawn import draw, names
+
+        if source[1:] not in names():
+            raise UsageError(
+                f"there is no example picture {source}", "there are " + ", ".join(f"@{n}" for n in names())
+            )
+        return draw(source[1:], size or 512), source[1:]
+    # A JPEG may be decoded smaller, but stays twice as large as wanted: the resampling then looks the same.
+    draft = (2 * size, 2 * size) if size else None
+    return open_picture(source, max_pixels=max_pixels, draft=draft), Path(source).stem
+
+
+def _convert(image: Image.Image) -> Image.Image:
+    try:
+        return to_srgb(image)
+    except Exception as error:  # a lazily opened file is decoded only now, and may be damaged in any way
+        raise GencliError(f"the picture cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _read_stdin(max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
+    """Standard input to its end, as bytes. Raises GencliError when it is closed, a terminal, or endless."""
+    if sys.stdin is None or sys.stdin.isatty():
+        raise UsageError(
+            "a picture was expected on standard input", "pipe one in: cat photo.jpg | gencli … -"
+        )
+    return read_bounded(sys.stdin.buffer, "standard input", max_pixels)
+
+
+def to_pillow(rgb: Tensor, alpha: Tensor | None = None) -> Image.Image:
+    """Give a picture (1, 3, H, W) or (3, H, W) to Pillow, with its `alpha` (1, 1, H, W) or (1, H, W) if any.
+
+    The result is "RGB", or "RGBA" with alpha. Values are clamped to [0, 1] and rounded to the nearest of
+    256 steps; NaN becomes 0. Raises ValueError for other shapes.
+    """
+    channels = rgb if alpha is None else torch.cat([rgb, alpha.to(rgb)], dim=-3)
+    pixels = (
+        channels.detach().to("cpu", torch.float32).nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8)
+    )
+    if pixels.ndim == 4 and len(pixels) == 1:
+        pixels = pixels[0]
+    if pixels.ndim != 3 or len(pixels) != (3 if alpha is None else 4):
+        raise ValueError(f"expected a picture of (1, 3, H, W) or (3, H, W), not {tuple(rgb.shape)}")
+    return Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
+
+
+def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (N, C, H, W) to `size` (height, width) by antialiased bicubic interpolation.
+
+    It is linear and does not clamp: near sharp edges values overshoot [0, 1] a little.
+    """
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=size, mode="bicubic", antialias=True, align_corners=False)
+
+
+def fit(height: int, width: int, longest: int) -> tuple[int, int]:
+    """(height, width) of the same ratio whose longest side is `longest`; each at least 1 pixel."""
+    side = max(height, width)
+    return max(1, (2 * height * longest + side) // (2 * side)), max(
+        1, (2 * width * longest + side) // (2 * side)
+    )
+
+
+def grid(pictures: Tensor, columns: int | None = None, gap: int = 2, background: float = 1.0) -> Tensor:
+    """Lay pictures (N, 3, H, W) out as one (1, 3, H', W'), row by row, `gap` pixels of `background` between.
+
+    Without `columns` the grid is as square as N allows. A last row that is not full ends in background.
+    """
+    count, channels, height, width = pictures.shape
+    columns = min(columns or math.ceil(math.sqrt(count)), count)
+    rows = math.ceil(count / columns)
+    sheet = pictures.new_full(
+        (1, channels, rows * (height + gap) - gap, columns * (width + gap) - gap), background
+    )
+    for index, picture in enumerate(pictures):
+        top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
+        sheet[0, :, top : top + height, left : left + width] = picture
+    return sheet

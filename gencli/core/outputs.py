@@ -1,0 +1,306 @@
+"""Where results go: names, patterns and formats, checked before the work; then written in one step."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import os
+import re
+import shutil
+import string
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, PngImagePlugin
+
+from gencli.core.errors import GencliError, UsageError
+from gencli.core.files import atomic_write
+
+EXTENSIONS = {
+    ".png": "PNG",
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".webp": "WEBP",
+    ".tiff": "TIFF",
+    ".tif": "TIFF",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+}
+_KNOWN = "png, jpg, webp, tiff, bmp, gif"
+_OPAQUE = {"JPEG", "BMP"}  # formats without transparency
+_JPEG_COMMENT_BYTES = 65_533  # what one comment segment holds
+_LEAST_FREE_BYTES = 10 << 20
+_DESCRIPTION = 0x010E  # the EXIF and TIFF tag ImageDescription
+
+log = logging.getLogger("gencli")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place for one result."""
+
+    path: Path | None
+    """Where it goes; None for standard output."""
+    format: str
+    """Pillow's name of the file format: "PNG", "JPEG", …"""
+    base: Path | None = None
+    """For a name that must not overwrite: the name without a number, `-2`, `-3` … being put to it."""
+
+    def write(self, image: Image.Image, note: Mapping[str, str]) -> str | None:
+        """Write the picture with `note` as its metadata; returns the path written, None for standard output.
+
+        A path given by the user is overwritten in one step. A default name is not: if someone took it
+        since it was planned, the next free number is used. PNG holds the note as text chunks, JPEG and GIF
+        as a comment, TIFF and WebP as the image description. JPEG and BMP have no transparency: such a
+        picture is laid on white, with a logged note.
+
+        Raises GencliError when the picture cannot be encoded or the file cannot be written.
+        """
+        if image.mode == "RGBA" and self.format in _OPAQUE:
+            log.info("%s has no transparency: the picture is laid on white", self.format)
+        data = encode(image, self.format, note)
+        if self.path is None:
+            _write_stdout(data)
+            return None
+        if self.base is not None:
+            return str(_write_new(self.path, self.base, data))
+        if self.path.exists() and not self.path.is_file():
+            _write_through(self.path, data)  # a device or a pipe must not be replaced by a file
+        else:
+            _write_file(Path(os.path.realpath(self.path)), data)  # a link stays a link
+        return str(self.path)
+
+
+def encode(image: Image.Image, format: str, note: Mapping[str, str]) -> bytes:
+    """A picture (RGB or RGBA) as the bytes of a file. Raises GencliError when the format cannot hold it."""
+    if image.mode == "RGBA" and format in _OPAQUE:
+        white = Image.new("RGB", image.size, "white")
+        white.paste(image, mask=image.getchannel("A"))
+        image = white
+    buffer = io.BytesIO()
+    try:
+        image.save(buffer, format, **_settings(format, note))
+    except (OSError, ValueError) as error:
+        raise GencliError(
+            f"a picture of {image.width} × {image.height} pixels cannot be saved as {format}: {error}",
+            "PNG holds pictures of any size",
+        ) from error
+    return buffer.getvalue()
+
+
+def _settings(format: str, note: Mapping[str, str]) -> dict[str, Any]:
+    """Pillow's settings for a format: the best quality that is not wasteful, and the note."""
+    clean = {key: value.encode("utf-8", "replace").decode() for key, value in note.items()}
+    text = "\n".join(f"{key}: {value}" for key, value in clean.items()).encode()
+    if format == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        for key, value in clean.items():
+            chunks.add_text(key, value)
+        return {"pnginfo": chunks}
+    if format == "JPEG":
+        comment = text[:_JPEG_COMMENT_BYTES].decode("utf-8", "ignore").encode()  # not cut inside a letter
+        return {"quality": 95, "subsampling": "4:4:4", "comment": comment}
+    if format == "GIF":
+        return {"comment": text}
+    if format == "TIFF":
+        return {"compression": "tiff_adobe_deflate", "tiffinfo": {_DESCRIPTION: text}}
+    if format == "WEBP":
+        exif = Image.Exif()
+        exif[_DESCRIPTION] = text
+        return {"quality": 95, "method": 4, "exif": exif}
+    return {}
+
+
+def _write_stdout(data: bytes) -> None:
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:
+        raise  # the reader went away: the command line ends quietly
+    except OSError as error:
+        raise GencliError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+def _write_through(path: Path, data: bytes) -> None:
+    try:
+        with path.open("wb") as file:
+            file.write(data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise GencliError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _write_file(path: Path, data: bytes) -> None:
+    atomic_write(path, lambda file: file.write(data))
+
+
+def _write_new(path: Path, base: Path, data: bytes) -> Path:
+    """Write to `path`, or else to the first free number of `base`; returns which. Overwrites nothing."""
+    candidates = itertools.chain([path], _numbered(base))
+    while True:
+        path = next(candidates)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.open("xb").close()  # an empty file that nobody else can have created keeps the name for us
+            break
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise GencliError(
+                f"cannot write {path}: {error.strerror or error}", "choose another place with -o"
+            ) from error
+    try:
+        _write_file(path, data)
+    except BaseException:
+        if path.exists() and not path.stat().st_size:
+            path.unlink()
+        raise
+    return path
+
+
+def _numbered(base: Path) -> Iterator[Path]:
+    """base.png, base-2.png, base-3.png …"""
+    yield base
+    number = 2
+    while True:
+        yield base.with_name(f"{base.stem}-{number}{base.suffix}")
+        number += 1
+
+
+def plan(names: Sequence[str], output: str | None, *, suffix: str, format: str | None = None) -> list[Target]:
+    """Decide where each result goes, and check that it can, before any work is done.
+
+    `names` are the stems of the inputs, one a result. `output` is what the user gave with `-o`:
+    nothing → `NAME-SUFFIX.png` here, never overwriting (`-2`, `-3` …); "-" → standard output; a folder, or
+    a path that ends in "/" → such names inside it; a pattern of `{i}` (1, 2 …), `{i:04}` and `{name}`; or a
+    path for the only result, overwritten. `format` is an extension ("png", "jpg", …) that decides where the
+    path does not.
+
+    Raises UsageError for a wrong pattern or format, GencliError for a place that cannot be written.
+    """
+    extension = None if format is None else "." + format.lower().removeprefix(".")
+    if extension is not None and extension not in EXTENSIONS:
+        raise UsageError(f"there is no picture format {format!r}", f"choose one of {_KNOWN}")
+    if output == "":
+        raise UsageError("the output path is empty", "name a file or a folder, or - for standard output")
+    if output == "-":
+        if len(names) != 1:
+            raise UsageError(
+                f"standard output takes one picture, not {len(names)}", "name a folder: -o folder/"
+            )
+        if sys.stdout is None or sys.stdout.isatty():
+            raise UsageError(
+                "a picture's bytes do not belong on a terminal", "redirect them (> file.png) or name a file"
+            )
+        return [Target(None, EXTENSIONS[extension or ".png"])]
+    if output is None or output.endswith(("/", os.sep)) or _is_folder(Path(output)):
+        folder = Path(output or "")
+        targets = _default(names, folder, suffix, extension or ".png")
+    elif "{" in output or "}" in output:
+        targets = _pattern(names, output, extension)
+    elif len(names) > 1:
+        raise UsageError(
+            f"{output} is one file, but there are {len(names)} results",
+            f"name a folder ({output}/) or a pattern (result-{{i}}.png)",
+        )
+    else:
+        targets = [_explicit(Path(output), extension) for _ in names]
+    for target in targets:
+        assert target.path is not None
+        _check(target.path)
+    return targets
+
+
+def _default(names: Sequence[str], folder: Path, suffix: str, extension: str) -> list[Target]:
+    targets: list[Target] = []
+    taken: dict[Path, Iterator[Path]] = {}
+    used: set[Path] = set()
+    for name in names:
+        base = folder / f"{_plain(name)}{'-' if suffix else ''}{suffix}{extension}"
+        candidates = taken.setdefault(base, _numbered(base))
+        path = next(path for path in candidates if path not in used and not _exists(path))
+        used.add(path)
+        targets.append(Target(path, EXTENSIONS[extension], base))
+    return targets
+
+
+def _pattern(names: Sequence[str], pattern: str, extension: str | None) -> list[Target]:
+    usage = "use {i}, {i:04} and {name}; {{ and }} stand for braces"
+    try:
+        for _, field, spec, conversion in string.Formatter().parse(pattern):
+            numbered = field == "i" and re.fullmatch(r"0?\d{0,2}d?", spec or "")
+            if field is not None and (conversion or not (numbered or (field == "name" and not spec))):
+                raise ValueError(f"{{{field}{':' if spec else ''}{spec}}} is not a field")
+        paths = [pattern.format(i=index, name=_plain(name)) for index, name in enumerate(names, 1)]
+    except ValueError as error:
+        raise UsageError(f"the output pattern {pattern} is wrong: {error}", usage) from error
+    if len(set(paths)) < len(paths):
+        raise UsageError(f"{pattern} gives several results the same name", "put {i} into it")
+    return [_explicit(Path(path), extension) for path in paths]
+
+
+def _explicit(path: Path, extension: str | None) -> Target:
+    own = EXTENSIONS.get(path.suffix.lower())
+    wanted = EXTENSIONS[extension] if extension else own
+    if wanted is None:
+        raise UsageError(
+            f"{path} does not end in the extension of a picture format",
+            f"end it in one of {_KNOWN}; or in / for a folder",
+        )
+    if own and own != wanted:
+        raise UsageError(
+            f"{path} is not the name of a {wanted} file", "leave out the extension or the format"
+        )
+    return Target(path, wanted)
+
+
+def _plain(name: str) -> str:
+    """A name as one part of a path: it must not lead into another folder."""
+    return name.replace("/", "_").replace(os.sep, "_").replace("\0", "_") or "picture"
+
+
+def _exists(path: Path) -> bool:
+    """Whether the name is taken, be it by a dangling link. An impossible name is not: `_check` refuses it."""
+    try:
+        path.lstat()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def _check(path: Path) -> None:
+    """Raise GencliError unless the path can be written: its folder is there or can be made, and has room."""
+    elsewhere = "choose another place with -o"
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:  # too long a name, a file among the folders, a NUL character
+        raise GencliError(
+            f"cannot write {path}: {getattr(error, 'strerror', None) or error}", elsewhere
+        ) from error
+    if path.is_dir():
+        raise GencliError(f"cannot write {path}: it is a folder", elsewhere)
+    if path.exists() and not path.is_file():  # a device or a pipe
+        if not os.access(path, os.W_OK):
+            raise GencliError(f"cannot write {path}: permission denied", elsewhere)
+        return
+    folder = Path(os.path.realpath(path)).parent
+    while not _exists(folder):
+        folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise GencliError(f"cannot write {path}: {folder} is not a folder you may write to", elsewhere)
+    if shutil.disk_usage(folder).free < _LEAST_FREE_BYTES:
+        raise GencliError(f"cannot write {path}: the disk is full", "make some room, or choose another disk")

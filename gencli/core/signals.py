@@ -1,0 +1,35 @@
+"""Ctrl-C and SIGTERM as a request to stop soon, so that work can end where it can be taken up again."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType
+from typing import Any
+
+
+class StopRequest:
+    """While it is open, the first Ctrl-C or SIGTERM only sets `asked`; a second Ctrl-C stops at once.
+
+    Signals reach Python's main thread alone; in another thread nothing is installed and `asked`
+    stays False. The handlers that were there before come back at the end.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:  # torchrun repeats SIGTERM; only a person repeats Ctrl-C
+            raise KeyboardInterrupt
+        self.asked = True

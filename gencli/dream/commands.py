@@ -1,0 +1,106 @@
+"""`gencli dream …`."""
+
+from __future__ import annotations
+
+import secrets
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gencli.core.commands import art
+from gencli.core.console import Console, clock
+from gencli.core.errors import UsageError
+from gencli.core.options import Common, command
+from gencli.dream.options import BackboneTraining
+
+if TYPE_CHECKING:
+    from gencli.core.recipe import Progress
+
+app = art("Train networks to dream with: a network dreams of what it has seen.")
+
+Data = Annotated[
+    str, typer.Option("--data", help="Labelled pictures: a known set (`gencli data list`), a folder, a zip or a tar.")
+]
+DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")]
+Name = Annotated[str, typer.Option("--name", help="What the network is called in the store.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that name, exactly.")]
+
+
+@app.command()
+@command
+def train(
+    options: BackboneTraining, common: Common, name: Name, data: Data, data_root: DataRoot = None, resume: Resume = False
+) -> None:
+    """Train a classifier network (a *backbone*) on labelled pictures.
+
+    Labels are the names of the first level of folders. The network can then be looked through by its name:
+
+        gencli dream train --data PHOTOS --name mine --epochs 30
+
+        gencli stylize photo.jpg painting.jpg --backbone mine
+    """
+    from gencli.core import datasets, device, store, training
+    from gencli.dream import teacher
+    from gencli.dream.training import ClassifierRecipe, batches, describe
+
+    console = Console.start(common)
+    folder = store.folder("dream", name)
+    store.check_start(folder, resume=resume)
+    seed = common.seed
+    if resume:
+        before = store.Model(folder).config
+        seed = before["seed"] if seed is None else seed
+        options = BackboneTraining.build({**before["options"], **options.named()})
+    seed = secrets.randbits(32) if seed is None else seed
+    runtime = device.start(common.device, common.precision, common.threads)
+    durations = training.TrainingOptions(options.steps, options.epochs, options.minutes)
+
+    with console.bar("reading pictures", units="pictures") as bar:
+        learnt, held_out = datasets.train_and_test(
+            data, size=max(options.sizes), root=data_root, held_out=options.held_out, seed=seed, report=bar.update
+        )
+    if learnt.labels is None or len(learnt.classes) < 2:
+        raise UsageError(f"{data} has no labels to learn", "put the pictures of each class into a folder of its own")
+    soft = None
+    if options.teacher:
+        with console.bar(f"asking {options.teacher}", units="pictures") as bar:
+            soft = teacher.soft_targets(learnt, options.teacher, options.teacher_size, runtime, bar.update)
+
+    recipe = ClassifierRecipe(options, held_out, runtime, seed, soft)
+    console.note(f"{name}: {len(learnt)} pictures of {len(learnt.classes)} classes, {len(held_out)} held out, seed {seed}")
+    config = describe(options, held_out) | {
+        "art": "dream",
+        "options": options.to_dict(),
+        "seed": seed,
+        "data": {"name": learnt.name, "fingerprint": learnt.fingerprint},
+        "command": shlex.join(["gencli", *sys.argv[1:]]),
+    }
+    with console.bar(f"training {name}") as bar:
+
+        def report(progress: Progress) -> None:
+            line = progress.line or {}
+            figures = {key: float(value) for key, value in line.items() if key in {"loss", "accuracy"}}
+            bar.update(progress.step, progress.steps, figures)
+            if progress.line and console.as_json:
+                console.record(progress.line)
+            if "evaluation" in line:
+                top1, top5 = line["evaluation"]["top1"], line["evaluation"]["top5"]
+                console.note(f"epoch {progress.epoch}: top-1 {top1:.1%}, top-5 {top5:.1%} of the held-out pictures")
+
+        result = training.train(
+            recipe,
+            batches(learnt, options, runtime, seed),
+            folder,
+            config=config,
+            options=durations,
+            runtime=runtime,
+            resume=resume,
+            resume_command=f"gencli dream train --name {name} --data {data} --resume",
+            report=report,
+        )
+    console.note(f"{result.steps} steps in {clock(result.seconds)}")
+    if not console.as_json:
+        console.result(str(folder))
