@@ -26,6 +26,7 @@ _STATE = rf"{TRAINING}/(state-\d{{8,12}}\.safetensors|latest\.json)"
 _MEMBER = re.compile(f"{_MODEL}|{_STATE}", re.ASCII)
 _MAX_MEMBERS = 100_000
 _MAX_RATIO = 100  # unpacked to packed bytes; weights hardly shrink, logs about tenfold
+_SMALL = 10 << 20  # bytes that are no danger, however well they were packed
 _MAX_CONFIG = 64 << 20  # bytes; it is read into memory
 
 
@@ -105,7 +106,7 @@ def _checked_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipIn
     if archive.getinfo(CONFIG).file_size > _MAX_CONFIG:
         raise refuse(f"its {CONFIG} has {archive.getinfo(CONFIG).file_size:,} bytes")
     total = sum(member.file_size for member in members)
-    if total > _MAX_RATIO * path.stat().st_size:
+    if total > max(_MAX_RATIO * path.stat().st_size, _SMALL):
         raise refuse(f"it claims to unpack to {total:,} bytes")
     there = store.models_folder()
     free = shutil.disk_usage(next(place for place in (there, *there.parents) if place.exists())).free

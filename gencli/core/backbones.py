@@ -75,6 +75,22 @@ class Backbone(nn.Module):
                 found[name] = x
         return found
 
+    def reach(self, layer: str) -> tuple[int, int]:
+        """A layer's stride and an upper bound of how far it sees from a position to each side, in pixels."""
+        stride, radius = 1, 0
+        if (layer := self.resolve(layer)) == INPUT:
+            return stride, radius
+        for name, stage in self.stages.items():
+            entered = stride
+            for module in stage.modules():
+                if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)):
+                    (kernel, step) = (_side(module.kernel_size), _side(module.stride or module.kernel_size))
+                    radius += (kernel - 1) * stride if step > 1 else kernel // 2 * stride
+                    stride = max(stride, entered * step)  # branches side by side stride once
+            if name == layer:
+                break
+        return stride, radius
+
     def normalise(self, pictures: Tensor) -> Tensor:
         """sRGB in [0, 1] → the range and channel order the network was trained with."""
         x = (pictures - self.mean) / self.std
@@ -137,6 +153,10 @@ class RescaledPool(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.factor * self.pool(x)
+
+
+def _side(size: Any) -> int:
+    return int(size[0] if isinstance(size, tuple) else size)
 
 
 def _read(name: str) -> Backbone:

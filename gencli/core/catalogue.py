@@ -30,7 +30,7 @@ from gencli.core.layouts import (
     open_sources,
 )
 from gencli.core.raw import RawPictures, cifar_binary, cifar_python, idx_pictures
-from gencli.core.sources import ARCHIVE_SUFFIXES, Folder, Single, Source, is_picture, open_source
+from gencli.core.sources import ARCHIVE_SUFFIXES, Folder, Single, Source, contents, is_picture, open_source
 
 DIGITS = tuple("0123456789")
 CLOTHES = (
@@ -227,7 +227,8 @@ def _arrange_celeba(place: Path, source: Source, split: Split) -> Listing:
         (Item(source, member, _base(member.name)) for member in source.members if is_picture(member.name)),
         key=lambda item: item.path,
     )
-    official = {name: int(row[0]) for name, row in _table(place / "list_eval_partition.txt").items()}
+    lines = (row for row in _words(place / "list_eval_partition.txt") if len(row) == 2)
+    official = {name: int(part) for name, part in lines if part in {"0", "1", "2"}}
     part = {item.path: official.get(item.path, 0) for item in items}
     present = set(part.values())
     if 0 not in present or len(present) == 1:  # a part of the set, or no partition: a twentieth is the test
@@ -238,8 +239,9 @@ def _arrange_celeba(place: Path, source: Source, split: Split) -> Listing:
     attributes_file = place / "list_attr_celeba.txt"
     if not attributes_file.exists():
         return Listing(items)
-    attribute_names = tuple(attributes_file.read_text(encoding="utf-8").splitlines()[1].split())
-    rows = _table(attributes_file, skip=2)
+    table = _words(attributes_file)  # the count, the names of the attributes, a row for each picture
+    attribute_names = tuple(table[1]) if len(table) > 1 else ()
+    rows = {row[0]: row[1:] for row in table[2:] if row}
     if missing := [item.path for item in items if item.path not in rows]:
         raise GencliError(
             f"{attributes_file} has no line for {missing[0]} (nor for {len(missing) - 1} other pictures)",
@@ -324,12 +326,10 @@ def _rows(table: str, columns: int) -> list[list[str]]:
     return [row[:columns] for row in rows if len(row) >= columns]
 
 
-def _table(path: Path, skip: int = 0) -> dict[str, list[str]]:
-    """The lines of a table separated by spaces, by their first word; empty when there is no such file."""
-    if not path.exists():
-        return {}
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()[skip:]
-    return {words[0]: words[1:] for line in lines if len(words := line.split()) > 1}
+def _words(path: Path) -> list[list[str]]:
+    """The words of each line of a text file; nothing when there is no such file."""
+    text = contents(path).decode(errors="replace") if path.exists() else ""
+    return [line.split() for line in text.splitlines()]
 
 
 _IDX = "{train,t10k}-images-idx3-ubyte and {train,t10k}-labels-idx1-ubyte (.gz or not)"

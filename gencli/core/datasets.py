@@ -73,7 +73,10 @@ def load(
         entry.parent.mkdir(parents=True, exist_ok=True)
         with _lock(entry):
             if (ready := _open(entry)) is None:
-                _build(entry, layout.name, _limited(layout.arrange(split), limit), form, report)
+                listing = _limited(layout.arrange(split), limit)
+                if not listing.items:
+                    raise GencliError(f"no pictures of {layout.name} for {split} in {layout.where}")
+                _build(entry, layout.name, listing, form, report)
                 ready = _open(entry)
     except OSError as error:
         raise GencliError(
@@ -237,7 +240,11 @@ def _build(entry: Path, name: str, listing: Listing, form: Form, report: Report 
         described = {"classes": list(listing.classes), "attribute_names": list(listing.attribute_names)}
         digest = hashlib.sha256(json.dumps(described).encode())
         for array in arrays:
-            digest.update(_array(part / f"{array}.npy"))
+            with (part / f"{array}.npy").open("rb") as file:  # not mapped: that would count as our memory
+                np.lib.format.read_magic(file)
+                digest.update(repr(np.lib.format.read_array_header_1_0(file)).encode())
+                while block := file.read(1 << 20):
+                    digest.update(block)
         index = {
             "name": name,
             "count": len(good),

@@ -27,6 +27,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
+import numpy as np
 from PIL import Image
 
 from gencli.core.decode import open_picture
@@ -83,14 +84,14 @@ def decode(data: Path | bytes, name: str, form: Form) -> bytes:
     """Decode one picture file to planar uint8 pixels (C, H, W) of the form. Raises GencliError."""
     halves = 2 if form.crop in {"left", "right"} else 1
     picture = open_picture(data, name=name, draft=(2 * halves * form.size, 2 * form.size))
+    if halves == 2:  # cut first: antialiasing must not bring in the other half
+        half = max(1, picture.width // 2)
+        start = 0 if form.crop == "left" else picture.width - half
+        picture = picture.crop((start, 0, start + half, picture.height))
     width, height = picture.size
-    left, right = {"left": (0, width // 2), "right": (width - width // 2, width)}.get(form.crop, (0, width))
-    if form.crop == "stretch":
-        box = (0.0, 0.0, float(width), float(height))
-    else:
-        side = min(right - left, height)
-        x, y = (left + right - side) / 2, (height - side) / 2
-        box = (x, y, x + side, y + side)
+    side = min(width, height)
+    x, y = (width - side) / 2, (height - side) / 2
+    box = None if form.crop == "stretch" else (x, y, x + side, y + side)
     if picture.mode == "RGBA":
         ground = Image.new("RGBA", picture.size, "white")
         picture = Image.alpha_composite(ground, picture).convert("RGB")
@@ -98,7 +99,9 @@ def decode(data: Path | bytes, name: str, form: Form) -> bytes:
         picture = picture.convert("L")
     if picture.size != (form.size, form.size):
         picture = picture.resize((form.size, form.size), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
-    return b"".join(band.tobytes() for band in picture.split())
+    pixels = np.frombuffer(picture.tobytes(), np.uint8).reshape(-1, form.channels)
+    planes: bytes = pixels.T.tobytes()
+    return planes
 
 
 def decode_many(tasks: Iterable[Task], form: Form, processes: int) -> Generator[Outcome, None, None]:

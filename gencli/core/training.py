@@ -240,7 +240,12 @@ class _Loop:
         for optimizer in self.recipe.optimizers.values():
             for group in optimizer.param_groups:
                 group["lr"] = group["initial_lr"] * factor
-        for name, value in self.recipe.step(self.batches.batch(epoch, index), progress).items():
+        try:
+            losses = self.recipe.step(self.batches.batch(epoch, index), progress)
+        except torch.OutOfMemoryError as error:
+            full = f"the memory of {self.runtime.device} is full at step {self.at.step + 1}"
+            raise GencliError(full, "use smaller batches or pictures, or another --device") from error
+        for name, value in losses.items():
             loss = torch.as_tensor(value, dtype=torch.float32, device=self.runtime.device).detach()
             self.sums[name] = self.sums[name] + loss if name in self.sums else loss.clone()
             self.counts[name] = self.counts.get(name, 0) + 1
@@ -365,10 +370,16 @@ class _Loop:
         if not self.runtime.is_main:
             return
         line = {"step": self.at.step, "epoch": self.epoch, "seconds": round(self.at.seconds, 3), **figures}
-        with (self.folder / store.METRICS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())  # a state counts on the lines before it
+        path = self.folder / store.METRICS
+        try:
+            with path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())  # a state counts on the lines before it
+        except OSError as error:
+            raise GencliError(
+                f"cannot write {path}: {error.strerror or error}", "is the disk full?"
+            ) from error
         self._tell(line)
 
     def _tell(self, line: Mapping[str, Any] | None = None) -> None:

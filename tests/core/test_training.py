@@ -1,4 +1,4 @@
-"""The training loop: exact resume, signals, kill -9, the log, going back, schedules, early stopping, ranks."""
+"""The training loop: exact resume, signals, kill -9, the log, going back, schedules, early stopping."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import multiprocessing
 import os
 import random
 import signal
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from gencli.core import store, training
+from gencli.core import checkpoint, store, training
 from gencli.core.checkpoint import read_state
 from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, Interrupted, UsageError
@@ -52,12 +52,13 @@ class Average:
 
 
 class TinyCnn(Recipe):
-    """Convolution, batch norm, dropout from an own generator; an average of the weights; a memory of losses."""
+    """Convolution, batch norm, dropout from an own generator; averaged weights; a memory of losses."""
 
     def __init__(self, kind: str = "adam") -> None:
         g = torch.Generator().manual_seed(0)
-        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2))
-        self.average = nn.Sequential(nn.Linear(64, 2))
+        self.convolution, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        self.head, self.average = nn.Linear(64, 2), nn.Linear(64, 2)
+        self.net = nn.Sequential(self.convolution, self.norm, nn.ReLU(), nn.Flatten(), self.head)
         for parameter in [*self.net.parameters(), *self.average.parameters()]:
             nn.init.normal_(parameter, std=0.2, generator=g)
         self.net.to(memory_format=torch.channels_last)
@@ -66,10 +67,11 @@ class TinyCnn(Recipe):
             "sgd": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True),
             "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, momentum=0.5, centered=True),
         }
-        body, head = list(self.net[:3].parameters()), list(self.net[3:].parameters())
+        body = [*self.convolution.parameters(), *self.norm.parameters()]
+        groups = [{"params": body}, {"params": self.head.parameters(), "weight_decay": 0.1}]
         self.memory = Average()
         self.modules = {"net": self.net, "average": self.average}
-        self.optimizers = {"net": make[kind]([{"params": body}, {"params": head, "weight_decay": 0.1}])}
+        self.optimizers = {"net": make[kind](groups)}
         self.generators = {"dropout": torch.Generator().manual_seed(1)}
         self.extras = {"memory": self.memory}
 
@@ -77,12 +79,12 @@ class TinyCnn(Recipe):
         pictures, labels = batch
         features = self.net[:4](pictures.contiguous(memory_format=torch.channels_last))
         kept = torch.rand(features.shape, generator=self.generators["dropout"]) > 0.2
-        loss = F.cross_entropy(self.net[4](features * kept), labels)
+        loss = F.cross_entropy(self.head(features * kept), labels)
         self.optimizers["net"].zero_grad()
-        (loss + 0.01 * self.memory.last.sum() * self.net[4].bias.sum()).backward()
+        torch.autograd.backward(loss + 0.01 * self.memory.last.sum() * self.head.bias.sum())
         self.optimizers["net"].step()
         with torch.no_grad():
-            for mean, now in zip(self.average.parameters(), self.net[4].parameters(), strict=True):
+            for mean, now in zip(self.average.parameters(), self.head.parameters(), strict=True):
                 mean.lerp_(now, 0.1)
         self.memory.seen += 1
         self.memory.last = torch.cat([self.memory.last[1:], loss.detach()[None]])
@@ -92,8 +94,8 @@ class TinyCnn(Recipe):
         return 0.5 * (1 + math.cos(math.pi * progress))
 
     def evaluate(self) -> dict[str, float]:
-        noise = torch.rand(2, generator=self.generators["dropout"])  # evaluating draws: once an epoch, resumed or not
-        return {"error": float(self.net[4].weight.detach().square().sum() + noise.sum())}
+        noise = torch.rand(2, generator=self.generators["dropout"])  # so evaluating twice would show
+        return {"error": float(self.head.weight.detach().square().sum() + noise.sum())}
 
     def preview(self) -> Image.Image | str | None:
         return Image.new("RGB", (2, 2), (255, 0, 0))
@@ -114,7 +116,12 @@ class Drawn:
 
 
 def run(
-    folder: Path, recipe: Recipe | None = None, *, stop_at: int = -1, number: int = signal.SIGINT, **changes: Any
+    folder: Path,
+    recipe: Recipe | None = None,
+    *,
+    stop_at: int = -1,
+    number: int = signal.SIGINT,
+    **changes: Any,
 ) -> training.Result:
     """Train the tiny network; at step `stop_at` the process gets a signal."""
 
@@ -122,7 +129,12 @@ def run(
         if progress.step == stop_at and progress.line is None:
             os.kill(os.getpid(), number)
 
-    arguments = {"config": CONFIG, "options": OPTIONS, "runtime": CPU, "report": report} | changes
+    arguments: dict[str, Any] = {
+        "config": CONFIG,
+        "options": OPTIONS,
+        "runtime": CPU,
+        "report": report,
+    } | changes
     return train(recipe or TinyCnn(), Drawn(), folder, **arguments)
 
 
@@ -163,7 +175,7 @@ def _assert_equal(one: Any, other: Any) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def quick() -> Iterator[None]:
-    """One thread, like the child processes: the number of threads changes the last bits. And no waiting for the disk."""
+    """One thread, as in the children: their number changes the last bits. And no waiting for the disk."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
@@ -214,7 +226,7 @@ def test_moments_keep_their_layout_over_a_resume(tmp_path: Path) -> None:
     recipe = TinyCnn()
     with pytest.raises(Interrupted):
         run(tmp_path / "model", recipe, stop_at=6, resume=True)
-    moments = recipe.optimizers["net"].state[recipe.net[0].weight]["exp_avg"]
+    moments = recipe.optimizers["net"].state[recipe.convolution.weight]["exp_avg"]
     assert moments.is_contiguous(memory_format=torch.channels_last)
     assert not moments.is_contiguous()
 
@@ -224,10 +236,10 @@ def test_the_run_does_not_depend_on_when_it_saves(tmp_path: Path, undisturbed: d
     assert_same(tmp_path / "model", undisturbed["adam"])
 
 
-def _children() -> multiprocessing.context.ForkServerContext:
+def _children() -> ForkServerContext:
     """Real processes, forked from one that has imported PyTorch and done nothing else."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(["torch._dynamo", "torch.distributed", "pytest", "gencli.core.training"])
     return context
 
 
@@ -238,7 +250,7 @@ def _train_child(folder: str) -> None:
 
 
 def _kill_at_random(folder: Path, kills: int, seed: int) -> int:
-    """Train in child processes that are killed at random moments until `kills` were and one ended; the kills."""
+    """Train in child processes, the first `kills` killed at random moments; how many really were."""
     context = _children()
     draw = random.Random(seed)
     done = 0
@@ -305,12 +317,27 @@ def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
         def step(self, batch: tuple[Tensor, Tensor], progress: float) -> Mapping[str, Tensor | float]:
             os.kill(os.getpid(), signal.SIGTERM)
             os.kill(os.getpid(), signal.SIGTERM)  # torchrun repeats itself
+            reached.append(True)
             os.kill(os.getpid(), signal.SIGINT)
-            raise AssertionError("the step went on")
+            reached.append(False)
+            return {}
 
+    reached: list[bool] = []
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "model", Impatient())
+    assert reached == [True]
     assert read_state(tmp_path / "model")["counters"]["step"] == 0
+
+
+@posix
+def test_an_ignored_signal_stays_ignored(tmp_path: Path, undisturbed: dict[str, Path]) -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        run(tmp_path / "model", stop_at=5)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert_same(tmp_path / "model", undisturbed["adam"])
 
 
 def test_trains_in_another_thread_without_handlers(tmp_path: Path, undisturbed: dict[str, Path]) -> None:
@@ -388,7 +415,7 @@ def test_weights_and_samples_are_written(tmp_path: Path) -> None:
     recipe = TinyCnn()
     run(tmp_path / "model", recipe)
     weights, metadata = read_tensors(tmp_path / "model" / store.WEIGHTS)
-    assert torch.equal(weights["average.0.weight"], recipe.average[0].weight)
+    assert torch.equal(weights["average.weight"], recipe.average.weight)
     assert json.loads(metadata["gencli"])["kind"] == "cnn"
     samples = sorted(file.name for file in (tmp_path / "model" / store.SAMPLES).iterdir())
     assert samples == ["epoch-0001.png", "epoch-0002.png", "epoch-0003.png"]
@@ -445,6 +472,8 @@ def test_the_rate_multiplies_every_groups_own(tmp_path: Path) -> None:
     assert progresses == [0, 0.2, 0.4, 0.6, 0.8]
     assert [body for body, _ in seen] == pytest.approx([0.05 * (1 - p) for p in progresses])
     assert [head for _, head in seen] == pytest.approx([0.02 * (1 - p) for p in progresses])
+    run(tmp_path / "again", Watching(), options=TrainingOptions(steps=5))
+    assert seen[5:] == seen[:5]  # training the same recipe once more starts at its rate, not where it ended
 
 
 def test_the_clock_ends_the_training_and_drives_the_schedule(
@@ -460,7 +489,7 @@ def test_the_clock_ends_the_training_and_drives_the_schedule(
             progresses.append(progress)
             return super().step(batch, progress)
 
-    monkeypatch.setattr(training.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     clocked = TrainingOptions(minutes=1, steps=1000)
     result = run(tmp_path / "model", Slow(), options=clocked)
     assert progresses == pytest.approx([0, 0.2, 0.4, 0.6, 0.8])
@@ -472,7 +501,7 @@ def test_the_clock_ends_the_training_and_drives_the_schedule(
 def test_saves_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     saved = []
-    write = training.write_state
+    write = checkpoint.write_state
 
     class Slow(TinyCnn):
         def step(self, batch: tuple[Tensor, Tensor], progress: float) -> Mapping[str, Tensor | float]:
@@ -484,7 +513,7 @@ def test_saves_by_the_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         saved.append(step)
         write(folder, step, state)
 
-    monkeypatch.setattr(training.time, "monotonic", lambda: now)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     monkeypatch.setattr(training, "write_state", spy)
     run(tmp_path / "model", Slow(), options=TrainingOptions(epochs=3, save_minutes=3))
     assert saved == [0, 3, 4, 7, 8, 11, 12]
@@ -518,6 +547,32 @@ def test_no_data_is_an_error(tmp_path: Path) -> None:
         train(TinyCnn(), Empty(), tmp_path / "model", config=CONFIG, options=OPTIONS, runtime=CPU)
 
 
+def test_a_full_device_and_a_full_disk_are_errors_for_people(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Large(TinyCnn):
+        def step(self, batch: tuple[Tensor, Tensor], progress: float) -> Mapping[str, Tensor | float]:
+            if self.memory.seen == 2:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().step(batch, progress)
+
+    with pytest.raises(GencliError, match="memory of cpu is full at step 3"):
+        run(tmp_path / "model", Large())
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(GencliError, match="No space left on device"):
+            run(tmp_path / "other")
+        patch.setattr(training, "write_state", lambda *_: None)
+        patch.setattr(training, "begin_config", lambda *_, **__: dict(CONFIG))
+        with pytest.raises(GencliError, match=r"metrics\.jsonl: No space left on device"):
+            (tmp_path / "third").mkdir()
+            run(tmp_path / "third")
+
+
 # Going back after a non-finite loss
 
 
@@ -536,7 +591,7 @@ class Exploding(TinyCnn):
         explodes = self.memory.seen == self.at and self.optimizers["net"].param_groups[0]["lr"] > self.limit
         if explodes and self.how == "weight":
             with torch.no_grad():
-                self.net[0].weight[0, 0, 0, 0] = math.inf
+                self.convolution.weight[0, 0, 0, 0] = math.inf
         value = {"nan": math.nan, "inf": math.inf}.get(self.how, 0.0) if explodes else 0.0
         return {**losses, "other": value}
 
@@ -564,10 +619,16 @@ def test_gives_up_after_going_back_three_times(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING, "gencli"), pytest.raises(GencliError, match="3 times") as failed:
         run(tmp_path / "model", Exploding(at=6, limit=0.0, how="nan"))
     assert "learning rate" in (failed.value.hint or "")
-    assert [record.getMessage().split(" with ")[1][:5] for record in caplog.records] == ["0.5 o", "0.25 ", "0.125"]
+    assert [record.getMessage().split(" with ")[1][:5] for record in caplog.records] == [
+        "0.5 o",
+        "0.25 ",
+        "0.125",
+    ]
     counters = read_state(tmp_path / "model")["counters"]
     assert counters["step"] == 4  # what is on the disk is good
-    assert all(tensor.isfinite().all() for tensor in read_tensors(tmp_path / "model" / store.WEIGHTS)[0].values())
+    assert all(
+        tensor.isfinite().all() for tensor in read_tensors(tmp_path / "model" / store.WEIGHTS)[0].values()
+    )
 
 
 @posix
@@ -603,7 +664,9 @@ def test_keeps_the_best_weights(higher: bool, best: int, tmp_path: Path) -> None
     result = run(tmp_path / "model", recipe, options=options)
     assert (result.best, result.best_step) == (recipe.figures[best - 1], best * EPOCH)
     assert read_tensors(tmp_path / "model" / store.WEIGHTS)[0]["evaluation"] == best
-    assert store.Model(tmp_path / "model").config["training"]["evaluation"] == {"error": None}  # NaN is no JSON
+    assert store.Model(tmp_path / "model").config["training"]["evaluation"] == {
+        "error": None
+    }  # NaN is no JSON
 
 
 def test_stops_early(tmp_path: Path) -> None:
@@ -617,7 +680,7 @@ def test_stops_early(tmp_path: Path) -> None:
 
 
 def test_an_unknown_best_figure_is_named(tmp_path: Path) -> None:
-    with pytest.raises(GencliError, match="loss.*there are: error"):
+    with pytest.raises(GencliError, match=r"loss.*there are: error"):
         run(tmp_path / "model", options=replace(OPTIONS, best="loss"))
 
 
@@ -635,7 +698,13 @@ def test_a_taken_name_is_refused(tmp_path: Path) -> None:
 
 def test_changed_options_are_refused_by_name(tmp_path: Path) -> None:
     run(tmp_path / "model", config=CONFIG | {"command": "a", "data": "x"})
-    changed = {"art": "test", "kind": "cnn", "options": {"width": 8, "epochs": 9}, "command": "b", "data": "y"}
+    changed = {
+        "art": "test",
+        "kind": "cnn",
+        "options": {"width": 8, "epochs": 9},
+        "command": "b",
+        "data": "y",
+    }
     with pytest.raises(UsageError) as refused:
         run(tmp_path / "model", config=changed, resume=True)
     lines = refused.value.message.splitlines()[1:]
@@ -643,7 +712,9 @@ def test_changed_options_are_refused_by_name(tmp_path: Path) -> None:
     assert store.Model(tmp_path / "model").config["options"]["width"] == 4
 
 
-def test_a_longer_resume_goes_on_and_keeps_the_records(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_longer_resume_goes_on_and_keeps_the_records(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     run(tmp_path / "model", config=CONFIG | {"command": "first"})
     longer = {"art": "test", "kind": "cnn", "options": {"width": 4, "epochs": 5}, "command": "second"}
     with caplog.at_level(logging.INFO, "gencli"):
@@ -667,7 +738,9 @@ def test_nothing_left_to_do_is_said(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert (tmp_path / "model" / store.METRICS).read_bytes() == before
 
 
-def test_a_run_killed_before_its_first_state_starts_again(tmp_path: Path, undisturbed: dict[str, Path]) -> None:
+def test_a_run_killed_before_its_first_state_starts_again(
+    tmp_path: Path, undisturbed: dict[str, Path]
+) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / store.CONFIG).write_text(json.dumps(CONFIG | {"finished": False}))
     (tmp_path / "model" / ".config.json.x.part").write_text("{")
@@ -720,114 +793,3 @@ def test_two_trainings_under_one_name_are_refused(tmp_path: Path) -> None:
             return super().step(batch, progress)
 
     run(tmp_path / "model", Nested(), options=TrainingOptions(steps=1))
-
-
-# Several ranks
-
-
-class Linear(Recipe):
-    """A line fitted by SGD with momentum: no batch norm, so two ranks with half a batch equal one with all of it."""
-
-    def __init__(self, rank: int = 0) -> None:
-        self.net = nn.Linear(3, 1)
-        with torch.no_grad():
-            self.net.weight.fill_(float(rank))  # only rank 0's counts
-            self.net.bias.fill_(0.5)
-        self.modules = {"net": self.net}
-        self.optimizers = {"net": torch.optim.SGD(self.net.parameters(), lr=0.05, momentum=0.9)}
-        self.generators = {"own": torch.Generator().manual_seed(rank)}
-
-    def step(self, batch: Tensor, progress: float) -> Mapping[str, Tensor | float]:
-        torch.rand(1, generator=self.generators["own"])
-        loss = (self.net(batch) - batch.sum(1, keepdim=True) + 1).square().mean()
-        self.optimizers["net"].zero_grad()
-        loss.backward()
-        self.optimizers["net"].step()
-        return {"loss": loss}
-
-    def evaluate(self) -> dict[str, float]:
-        return {"error": float(self.net.bias.detach())}
-
-    def export(self) -> Mapping[str, Tensor]:
-        return self.net.state_dict()
-
-
-class Shares:
-    """A rank's half of each batch of 8."""
-
-    def __init__(self, rank: int, world_size: int) -> None:
-        self.rank, self.world_size = rank, world_size
-
-    def __len__(self) -> int:
-        return EPOCH
-
-    def batch(self, epoch: int, index: int) -> Tensor:
-        whole = torch.rand(8, 3, generator=torch.Generator().manual_seed(100 * epoch + index))
-        return whole.chunk(self.world_size)[self.rank]
-
-
-def _rank(folder: str, rank: int, world_size: int, stop_at: int, resume: bool, port: int) -> None:
-    torch.set_num_threads(1)
-    place = {"RANK": rank, "WORLD_SIZE": world_size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    os.environ.update({name: str(value) for name, value in place.items()})
-
-    def report(progress: Progress) -> None:  # only rank 0 hears; the other one is to stop as well
-        if progress.step == stop_at and progress.line is None:
-            os.kill(os.getpid(), signal.SIGTERM)
-
-    runtime = Runtime(torch.device("cpu"), torch.float32, rank, world_size)
-    arguments: dict[str, Any] = {"config": CONFIG, "options": OPTIONS, "runtime": runtime, "report": report}
-    try:
-        train(Linear(rank), Shares(rank, world_size), Path(folder), resume=resume, **arguments)
-    except Interrupted:
-        raise SystemExit(130) from None
-
-
-def _two_ranks(folder: Path, stop_at: int = -1, resume: bool = False) -> list[int | None]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    arguments = [(str(folder), rank, 2, stop_at, resume, port) for rank in range(2)]
-    ranks = [_children().Process(target=_rank, args=each) for each in arguments]
-    for process in ranks:
-        process.start()
-    for process in ranks:
-        process.join(60)
-        process.kill()
-    return [process.exitcode for process in ranks]
-
-
-def _loopback() -> bool:
-    try:
-        with socket.create_server(("127.0.0.1", 0)) as server:
-            socket.create_connection(server.getsockname(), 1).close()
-    except OSError:
-        return False
-    return True
-
-
-@posix
-@pytest.mark.skipif(not _loopback(), reason="no loopback network here")
-def test_two_ranks_equal_one_with_the_double_batch(tmp_path: Path) -> None:
-    assert _two_ranks(tmp_path / "two") == [0, 0]
-    assert _two_ranks(tmp_path / "stopped", stop_at=6) == [130, 130]
-    assert read_state(tmp_path / "stopped")["counters"]["step"] == 6
-    assert _two_ranks(tmp_path / "stopped", resume=True) == [0, 0]
-    states = [read_state(tmp_path / name) for name in ("two", "stopped")]
-    for state in states:
-        del state["counters"]["seconds"], state["counters"]["metrics_bytes"]
-    _assert_equal(*states)
-    assert log_of(tmp_path / "two") == log_of(tmp_path / "stopped")
-
-    alone = Linear()
-    train(alone, Shares(0, 1), tmp_path / "one", config=CONFIG, options=OPTIONS, runtime=CPU)
-    together = read_tensors(tmp_path / "two" / store.WEIGHTS)[0]
-    for name, tensor in alone.net.state_dict().items():
-        torch.testing.assert_close(together[name], tensor)
-    for one, two in zip(log_of(tmp_path / "one"), log_of(tmp_path / "two"), strict=True):
-        assert two.get("loss") == pytest.approx(one.get("loss"))
-    own = states[0]["generators"]["own"]
-    assert len(own) == 2
-    assert not torch.equal(*own)
-    with pytest.raises(UsageError, match="by 2 processes"):
-        train(Linear(), Shares(0, 1), tmp_path / "two", config=CONFIG, options=OPTIONS, runtime=CPU, resume=True)

@@ -8,6 +8,7 @@ at any size. Colours are sRGB in [0, 1], written as "#rrggbb" in the recipes.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -16,11 +17,13 @@ from PIL import Image, ImageDraw
 
 Field: TypeAlias = npt.NDArray[np.floating[Any]]
 Colour: TypeAlias = "str | Field"
-Flow: TypeAlias = Callable[[Field, Field], tuple[Field, Field]]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Point: TypeAlias = "tuple[float, float] | Field"
+Flow: TypeAlias = Callable[[Field, Field], tuple[Field, Field]]  # the direction at each point
 
 BLOCK = 1 << 15  # points of noise worked on at a time: they stay in the processor's cache
 DENSE = 1.25  # points of a brush stroke a pixel: enough that it has no holes
-SMALLEST = 256  # pixels of the longest side: smaller pictures are drawn at this size and reduced
+SMALLEST = 192  # pixels of the longest side: smaller pictures are drawn at this size and reduced
 
 
 def rgb(colour: Colour) -> Field:
@@ -79,8 +82,8 @@ def _noise(x: Field, y: Field, slope_x: Field, slope_y: Field) -> Field:
     return np.asarray(upper * (1 - ease_v) + lower * ease_v)
 
 
-def fbm(x: Field, y: Field, seed: int, octaves: int = 5, gain: float = 0.5, ridged: bool = False) -> Field:
-    """Fractal sum of noise, each octave twice as fine; about [-1, 1], or [0, 1] with sharp crests if ridged."""
+def fbm(x: Field, y: Field, seed: int, octaves: int = 5, *, gain: float = 0.5, ridged: bool = False) -> Field:
+    """Fractal sum of noise, each octave twice as fine, about [-1, 1]; ridged: sharp crests, [0, 1]."""
     total = np.zeros(np.broadcast(x, y).shape, np.float32)
     weight, reach = 1.0, 0.0
     for octave in range(octaves):
@@ -92,15 +95,28 @@ def fbm(x: Field, y: Field, seed: int, octaves: int = 5, gain: float = 0.5, ridg
 
 
 def blur(field: Field, radius: float) -> Field:
-    """Gaussian blur of (H, W) or (H, W, 3) with a standard deviation of `radius` pixels, edges mirrored."""
-    pad = min(int(3 * radius) + 1, min(field.shape[:2]) - 1)
-    wide = np.pad(field, [(pad, pad), (pad, pad)] + [(0, 0)] * (field.ndim - 2), mode="reflect")
-    height, width = wide.shape[:2]
-    down = np.exp(-2 * (np.pi * radius * np.fft.fftfreq(height)) ** 2)[:, None]
-    across = np.exp(-2 * (np.pi * radius * np.fft.rfftfreq(width)) ** 2)[None, :]
-    kernel = (down * across).reshape(height, -1, *[1] * (field.ndim - 2))
-    soft = np.fft.irfft2(np.fft.rfft2(wide, axes=(0, 1)) * kernel, (height, width), axes=(0, 1))
-    return soft[pad : height - pad, pad : width - pad].astype(np.float32)
+    """Gaussian blur of (H, W) or (H, W, 3) with a standard deviation of `radius` pixels, edges repeated."""
+    if field.ndim == 3:
+        return np.stack([blur(field[..., k], radius) for k in range(field.shape[-1])], -1)
+    height, width = field.shape
+    if radius > 5 and min(height, width) > 4 * radius:  # a wide blur loses nothing on a coarser grid
+        coarse = resize(field, width / radius * 2.5, height / radius * 2.5, Image.Resampling.BOX)
+        return resize(blur(coarse, 2.5), width, height, Image.Resampling.BICUBIC)
+    taps = np.arange(-int(3 * radius) - 1, int(3 * radius) + 2)
+    weights = np.exp(-0.5 * (taps / max(radius, 1e-3)) ** 2)
+    weights /= weights.sum()
+    for axis in (0, 1):
+        wide = np.pad(field, [(-taps[0], taps[-1]) if k == axis else (0, 0) for k in (0, 1)], mode="edge")
+        wide = np.moveaxis(wide.astype(np.float32), axis, 0)
+        pile = sum(float(w) * wide[k : k + field.shape[axis]] for k, w in enumerate(weights))
+        field = np.moveaxis(np.asarray(pile), 0, axis)
+    return field
+
+
+def resize(field: Field, width: float, height: float, how: Image.Resampling) -> Field:
+    """A field (H, W) on another grid."""
+    image = Image.fromarray(np.ascontiguousarray(field, np.float32))
+    return np.asarray(image.resize((max(1, round(width)), max(1, round(height))), how))
 
 
 def spline(points: Sequence[tuple[float, float]], steps: int = 12, closed: bool = False) -> Field:
@@ -139,11 +155,10 @@ class Layer:
             joint="curve",
         )
 
-    def ellipse(
-        self, x: float, y: float, across: float, down: float, colour: Colour, opacity: float = 1.0
-    ) -> None:
-        """Fill an upright ellipse with the given half axes."""
-        box = [v * self.unit for v in (x - across, y - down, x + across, y + down)]
+    def ellipse(self, at: Point, reach: float | Point, colour: Colour, opacity: float = 1.0) -> None:
+        """Fill a circle of radius `reach`, or an upright ellipse with the two half axes."""
+        (x, y), (across, down) = at, (reach, reach) if isinstance(reach, (int, float)) else reach
+        box = [float(v) * self.unit for v in (x - across, y - down, x + across, y + down)]
         self.pen.ellipse(box, fill=ink(colour, opacity))
 
     def read(self) -> tuple[Field, Field]:
@@ -171,15 +186,40 @@ class Canvas:
         self.final = (max(1, round(size * self.width)), max(1, round(size * self.depth)))
         self.unit = round(max(size, SMALLEST) * finer)
         self.shape = (round(self.unit * self.depth), round(self.unit * self.width))
+        self.corner = (0, 0)  # of a part of a larger canvas: its first row and column there
         self.pixels = np.zeros((*self.shape, 3), np.float32)
         self.height = np.zeros(self.shape, np.float32)
         down, across = (np.arange(n, dtype=np.float32) for n in self.shape)
         self.y, self.x = np.meshgrid((down + 0.5) / self.unit, (across + 0.5) / self.unit, indexing="ij")
 
-    def cover(self, colour: Colour, mask: Field | float = 1.0) -> None:
+    def part(self, left: float, top: float, right: float, bottom: float) -> Canvas:
+        """The piece of the canvas inside a box: a view, so painting on it paints on the whole."""
+        piece = copy(self)
+        (i, j), (stop_i, stop_j) = (
+            [
+                min(max(round(v * self.unit) - o, 0), n)
+                for v, o, n in zip(corner, self.corner, self.shape, strict=True)
+            ]
+            for corner in ((top, left), (bottom, right))
+        )
+        box = slice(i, stop_i), slice(j, stop_j)
+        piece.corner = self.corner[0] + i, self.corner[1] + j
+        piece.pixels, piece.height = self.pixels[box], self.height[box]
+        piece.x, piece.y = self.x[box], self.y[box]
+        piece.shape = piece.x.shape[0], piece.x.shape[1]
+        return piece
+
+    def cover(self, colour: Colour, mask: Field | Mask | float = 1.0) -> None:
         """Lay a colour, (3,) or (H, W, 3), over the picture where the mask is 1."""
-        mask = np.asarray(mask, np.float32)[..., None]
-        self.pixels += (rgb(colour) - self.pixels) * mask
+        paint, there = rgb(colour), np.asarray(mask, np.float32)
+        if there.ndim == 0:
+            self.pixels += (paint - self.pixels) * there
+            return
+        rows, columns = np.flatnonzero(there.max(1) > 0), np.flatnonzero(there.max(0) > 0)
+        if len(rows):
+            box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+            under = self.pixels[box]
+            under += ((paint if paint.ndim == 1 else paint[box]) - under) * there[box][..., None]
 
     def lay(self, layer: Layer, soft: float = 0.0, opacity: float = 1.0) -> None:
         """Lay a layer of shapes over the picture, blurred by `soft` units."""
@@ -192,20 +232,24 @@ class Canvas:
 
     def at(self, x: Field, y: Field) -> npt.NDArray[np.intp]:
         """The flat index of the pixel at each point, or -1 for points outside."""
-        i, j = np.floor(y * self.unit).astype(np.intp), np.floor(x * self.unit).astype(np.intp)
+        i = np.floor(y * self.unit).astype(np.intp) - self.corner[0]
+        j = np.floor(x * self.unit).astype(np.intp) - self.corner[1]
         inside = (i >= 0) & (j >= 0) & (i < self.shape[0]) & (j < self.shape[1])
         return np.where(inside, i * self.shape[1] + j, -1)
 
     def look(self, x: Field, y: Field, field: Field | None = None) -> Field:
-        """The canvas' colours (…, 3), or those of a field of its shape, at the points; outside, at the border."""
-        i = np.clip((y * self.unit).astype(np.intp), 0, self.shape[0] - 1)
-        j = np.clip((x * self.unit).astype(np.intp), 0, self.shape[1] - 1)
+        """The colours (…, 3) at the points, or a field's values there; outside, those at the border."""
+        i = np.clip((y * self.unit).astype(np.intp) - self.corner[0], 0, self.shape[0] - 1)
+        j = np.clip((x * self.unit).astype(np.intp) - self.corner[1], 0, self.shape[1] - 1)
         return (self.pixels if field is None else field)[i, j]
 
-    def glow(self, x: float, y: float, reach: float, colour: Colour, strength: float) -> None:
+    def glow(self, at: Point, reach: float, colour: Colour, strength: float) -> None:
         """Add the light of a lamp, fading over `reach` units."""
-        fade = 1 / (1 + ((self.x - x) ** 2 + (self.y - y) ** 2) / reach**2) ** 2
-        self.pixels += (1 - np.clip(self.pixels, 0, 1)) * (strength * fade)[..., None] * rgb(colour)
+        x, y = float(at[0]), float(at[1])
+        near = self.part(x - 7 * reach, y - 7 * reach, x + 7 * reach, y + 7 * reach)
+        square = ((near.x - x) ** 2 + (near.y - y) ** 2) / reach**2
+        fade = np.clip(1 / (1 + square) ** 2 - 1 / 2500, 0, 1)
+        near.pixels += (1 - np.clip(near.pixels, 0, 1)) * (strength * fade)[..., None] * rgb(colour)
 
     def bloom(self, reach: float, strength: float, above: float = 0.7) -> None:
         """Let what is brighter than `above` shine over its surroundings, as a lens does."""
@@ -249,13 +293,15 @@ class Canvas:
         broad = 0.5 * np.sqrt(np.maximum(1 - np.abs(2 * along - 1) ** taper, 0.02)) * across
         ridge = (0.55 + 0.45 * np.abs(across) ** 3 - 0.25 * (np.abs(across) > 0.93)) * (1 - 0.5 * along)
         owner = np.full(self.height.size, -1, np.int32)  # which hair of which stroke a pixel shows
-        relief = self.height.reshape(-1)
+        relief = np.empty(self.height.size, np.float32)
         many = max(1, 200_000 // broad.size)
         for first in range(0, len(x), many):
             some = slice(first, first + many)
             line = path[some, node] * (1 - part) + path[some, node + 1] * part
             side = normals[some, node] * (1 - part) + normals[some, node + 1] * part
-            pixel = self.at(*(line[..., k, None] + side[..., k, None] * (widths[some] * broad) for k in range(2)))
+            pixel = self.at(
+                *(line[..., k, None] + side[..., k, None] * (widths[some] * broad) for k in range(2))
+            )
             paint = load[some][:, None, hair]
             begin, end = lift[:, some][:, :, None, hair]
             keep = (along >= begin) & (along <= 1 - end) & (paint >= dry * along) & (pixel >= 0)
@@ -264,8 +310,9 @@ class Canvas:
             owner[pixel] = np.broadcast_to(strand[:, None] + first * hairs, keep.shape)[keep]
             relief[pixel] = ((0.4 + 0.6 * paint) * ridge)[keep]
         shades = colour[:, None] * (1 + bristle * (load - 0.5))[..., None]
-        painted = np.flatnonzero(owner >= 0)
-        self.pixels.reshape(-1, 3)[painted] = shades.reshape(-1, 3)[owner[painted]]
+        painted = owner.reshape(self.shape) >= 0
+        self.pixels[painted] = shades.reshape(-1, 3)[owner[owner >= 0]]
+        self.height[painted] = relief[owner >= 0]
 
     def light(self, strength: float, shine: float = 0.0, soft: float = 0.0008) -> None:
         """Light the relief from the upper left; `shine` adds white glints on the slopes that face it."""
@@ -288,20 +335,34 @@ class Canvas:
 
 def trace(x: Field, y: Field, flow: Flow, length: Field | float, nodes: int = 10) -> tuple[Field, Field]:
     """Follow the flow from the points (N,) for a length: path and unit normals, each (N, nodes, 2)."""
-    path = np.empty((len(x), nodes, 2), np.float32)
+    path: Field = np.empty((len(x), nodes, 2), np.float32)
     step = length / (nodes - 1)
+    across: Field
+    down: Field
     across, down = x.astype(np.float32), y.astype(np.float32)
     for k in range(nodes):
         path[:, k, 0], path[:, k, 1] = across, down
         dx, dy = flow(across, down)
         scale = step / np.maximum(np.hypot(dx, dy), 1e-6)
         across, down = across + dx * scale, down + dy * scale
-    tangent = np.gradient(path, axis=1)
+    tangent = np.asarray(np.gradient(path, axis=1))
     tangent /= np.maximum(np.linalg.norm(tangent, axis=-1, keepdims=True), 1e-9)
     return path, np.stack([-tangent[..., 1], tangent[..., 0]], -1)
 
 
-def scatter(canvas: Canvas, count: int, rng: np.random.Generator, margin: float = 0.05) -> tuple[Field, Field]:
+def steady(dx: Field | float, dy: Field | float) -> Flow:
+    """A flow in one direction everywhere, or in one for each stroke."""
+    return lambda x, y: (np.asarray(dx, np.float32), np.asarray(dy, np.float32))
+
+
+def hill(x: Field, y: Field, at: tuple[float, float], reach: tuple[float, float]) -> Field:
+    """A round bump of height 1, e times lower at its half axes."""
+    return np.asarray(np.exp(-(((x - at[0]) / reach[0]) ** 2) - ((y - at[1]) / reach[1]) ** 2))
+
+
+def scatter(
+    canvas: Canvas, count: int, rng: np.random.Generator, margin: float = 0.05
+) -> tuple[Field, Field]:
     """About `count` points spread evenly but irregularly over the canvas, in random order."""
     wide, deep = canvas.width + 2 * margin, canvas.depth + 2 * margin
     columns = max(1, round(np.sqrt(count * wide / deep)))
@@ -313,7 +374,7 @@ def scatter(canvas: Canvas, count: int, rng: np.random.Generator, margin: float 
 
 
 def cells(x: Field, y: Field, seed: int, jitter: float = 0.9) -> tuple[npt.NDArray[np.intp], Field]:
-    """Irregular cells about 1 unit wide (Worley 1996): a number for each cell and the distance to its border."""
+    """Irregular cells 1 wide (Worley 1996): the number of the cell and the distance to its border."""
     spots = 0.5 + jitter * (np.random.default_rng(seed).random((2, 1 << 16), dtype=np.float32) - 0.5)
     left, top = np.floor(x), np.floor(y)
     i, j = left.astype(np.intp), top.astype(np.intp)

@@ -1,0 +1,127 @@
+"""The pictures of one stylisation at every size: content, styles and masks, the start, and the result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gencli.core import images
+from gencli.core.device import Runtime, generator
+from gencli.core.errors import UsageError
+from gencli.core.images import Picture, fit, resize
+from gencli.stylize import color
+from gencli.stylize.options import StylizeOptions
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Everything at one size: (1, 3, h, w) pictures, (1, 1, h, w) masks."""
+
+    content: Tensor
+    styles: list[Tensor]
+    masks: list[Tensor] | None
+    free: Tensor | None  # where any style applies; None for everywhere
+
+
+class Canvas:
+    """Makes the pictures of each size, and the finished picture from a painted one."""
+
+    def __init__(
+        self, content: Picture, styles: Sequence[Picture], masks: Sequence[Picture], options: StylizeOptions, runtime: Runtime
+    ) -> None:
+        self.options, self.device = options, runtime.device
+        self.alpha = content.alpha
+        self.height, self.width = fit(*content.rgb.shape[-2:], options.size)
+        self.original = content.rgb.to(self.device)
+        self.content = self._sized(self.original, self.height, self.width)
+        self.styles = [_opaque(style).to(self.device) for style in styles]
+        self.masks = self._prepare_masks(masks)
+        if options.keep_color:
+            self.styles = [color.match_color(style, self.content, options.keep_color) for style in self.styles]
+
+    def at(self, side: int) -> Scale:
+        """The pictures when the longest side is `side` pixels."""
+        height, width = fit(self.height, self.width, side)
+        content = self._sized(self.original, height, width)
+        if self.options.keep_color == "luminance":
+            content = color.luma(content).expand(-1, 3, -1, -1)
+        longest = max(16, round(side * self.options.style_scale))
+        styles = [self._sized(style, *fit(*style.shape[-2:], longest)) for style in self.styles]
+        masks = [self._sized(mask, height, width) for mask in self.masks] if self.masks else None
+        free = sum(masks[1:], masks[0]).clamp(0, 1) if masks else None
+        return Scale(content, styles, masks, free)
+
+    def start(self, scale: Scale, seed: int) -> Tensor:
+        """The first picture: the content, white noise, or noise with the first style's statistics."""
+        if self.options.init == "content":
+            return scale.content
+        draw = generator(seed, 0)
+        if self.options.init == "noise":
+            started = torch.rand(scale.content.shape, generator=draw).to(self.device)
+        else:
+            started = random_phase(resize(scale.styles[0], scale.content.shape[-2:]), draw)
+        return started if scale.free is None else torch.lerp(scale.content, started, scale.free)
+
+    def enlarge(self, painted: Tensor, smaller: Scale, larger: Scale) -> Tensor:
+        """A painted picture at the next size, with the detail the photograph has there and had not before."""
+        size = larger.content.shape[-2:]
+        grown = resize(painted, size)
+        if self.options.init == "content":
+            detail = larger.content - resize(smaller.content, size)
+            grown = grown + (1 - self.options.strength) * detail
+        return grown.clamp(0, 1)
+
+    def render(self, painted: Tensor) -> Image.Image:
+        """A painted picture of any size as the result: full size, colours and transparency put back."""
+        full = resize(painted, (self.height, self.width)).clamp(0, 1)
+        if self.options.keep_color == "luminance":
+            full = color.with_color_of(full, self.content)
+        if self.masks:
+            free = self.at(self.options.size).free
+            assert free is not None
+            full = torch.lerp(self.content, full, free)
+        alpha = None if self.alpha is None else resize(self.alpha, (self.height, self.width)).clamp(0, 1)
+        return images.to_pillow(full, alpha)
+
+    def _sized(self, picture: Tensor, height: int, width: int) -> Tensor:
+        return resize(picture, (height, width)).clamp(0, 1)
+
+    def _prepare_masks(self, masks: Sequence[Picture]) -> list[Tensor]:
+        """One mask a style; a single mask for two styles is white for the first and black for the second."""
+        if not masks:
+            return []
+        if len(masks) not in {1, len(self.styles)} or (len(masks) == 1 and len(self.styles) > 2):
+            raise UsageError(
+                f"--mask was given {len(masks)} times for {len(self.styles)} styles",
+                "give one for each style; one alone divides two styles, white the first and black the second",
+            )
+        found = [self._sized(color.luma(_opaque(mask).to(self.device)), self.height, self.width) for mask in masks]
+        if len(found) < len(self.styles):
+            found.append(1 - found[0])
+        for mask in found:
+            if float(mask.max()) < 0.02:
+                raise UsageError("--mask: a mask is black all over, so its style applies nowhere", "paint where it applies white")
+        return found
+
+
+def _opaque(picture: Picture) -> Tensor:
+    """A picture's colours laid on white where it is transparent."""
+    if picture.alpha is None:
+        return picture.rgb
+    return torch.lerp(torch.ones_like(picture.rgb), picture.rgb, picture.alpha)
+
+
+def random_phase(picture: Tensor, draw: torch.Generator) -> Tensor:
+    """Noise with the spectrum and the colours of a picture (1, 3, H, W) (Galerne et al. 2011).
+
+    The phases of white noise are added to the picture's, the same in all channels.
+    """
+    mean = picture.mean((2, 3), keepdim=True)
+    noise = torch.randn(1, 1, *picture.shape[-2:], generator=draw).to(picture.device)
+    spectrum = torch.fft.rfft2(noise)
+    turned = torch.fft.rfft2(picture - mean) * spectrum / spectrum.abs().clamp_min(1e-12)
+    return (torch.fft.irfft2(turned, s=picture.shape[-2:]) + mean).clamp(0, 1)

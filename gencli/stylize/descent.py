@@ -1,0 +1,156 @@
+"""Ways down an objective, for a picture as the variable."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+log = logging.getLogger("gencli")
+
+HISTORY = 12  # pairs of steps and gradients L-BFGS remembers
+FIRST_MOVE = 0.02  # root mean square of the first change, in [0, 1]
+LONGEST_MOVE = 0.1  # and the most any later one may have
+ADAM_RATE, ADAM_BETAS, AVERAGE = 0.02, (0.9, 0.99), 0.9
+SGD_DECAY, SGD_EVERY = 0.96, 100  # the textbook's: 4 % less every 100 steps
+BOOK_RATE = 100 / 255**2  # the textbook's 100, for pictures in [0, 1] in place of 0 … 255
+PLATEAU, PATIENCE = 2e-3, 10  # stop when so many steps together gain less than this share of the loss
+MOST_FAULTS = 3
+
+Function = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+class Method(Protocol):
+    """Where to go from a picture whose gradient is known, and what the result is then."""
+
+    def step(self, x: Tensor, gradient: Tensor) -> Tensor: ...
+    def result(self, best: Tensor) -> Tensor: ...
+
+
+class LBFGS:
+    """Limited-memory BFGS (Liu & Nocedal 1989) with one evaluation a step.
+
+    torch.optim's takes a first step whose length depends on the number of pixels, and may throw a
+    picture anywhere in one; here the length of a change is bounded in units of colour.
+    """
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.scale = scale
+        self.pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=HISTORY)
+        self.last: tuple[Tensor, Tensor] | None = None
+
+    def step(self, x: Tensor, gradient: Tensor) -> Tensor:
+        flat = gradient.flatten()
+        if self.last is not None:
+            moved, turned = (x - self.last[0]).flatten(), flat - self.last[1]
+            curvature = moved @ turned
+            if curvature > 1e-10 * turned.norm() * moved.norm():
+                self.pairs.append((moved, turned, 1 / curvature))
+        self.last = x, flat
+        move = self._direction(flat).view_as(x)
+        size = move.square().mean().sqrt().clamp_min(1e-20)
+        longest = LONGEST_MOVE if self.pairs else FIRST_MOVE
+        return x + move * (self.scale * (longest / size if not self.pairs else (longest / size).clamp(max=1)))
+
+    def _direction(self, gradient: Tensor) -> Tensor:
+        """The two-loop recursion: minus the approximate inverse Hessian times the gradient."""
+        q, steps = -gradient, []
+        for moved, turned, inverse in reversed(self.pairs):
+            alpha = inverse * (moved @ q)
+            q = q - alpha * turned
+            steps.append(alpha)
+        if self.pairs:
+            moved, turned, inverse = self.pairs[-1]
+            q = q / (inverse * (turned @ turned))
+        for (moved, turned, inverse), alpha in zip(self.pairs, reversed(steps), strict=True):
+            q = q + (alpha - inverse * (turned @ q)) * moved
+        return q
+
+    def result(self, best: Tensor) -> Tensor:
+        return best
+
+
+class Adam:
+    """Adam whose result is a running mean of its iterates, corrected for its start (Polyak & Juditsky 1992)."""
+
+    def __init__(self, scale: float = 1.0) -> None:
+        self.rate = ADAM_RATE * scale
+        self.count = 0
+
+    def step(self, x: Tensor, gradient: Tensor) -> Tensor:
+        if self.count == 0:
+            self.first, self.second, self.mean = (torch.zeros_like(x) for _ in range(3))
+        self.count += 1
+        b1, b2 = ADAM_BETAS
+        self.first = b1 * self.first + (1 - b1) * gradient
+        self.second = b2 * self.second + (1 - b2) * gradient.square()
+        direction = self.first / (1 - b1**self.count) / ((self.second / (1 - b2**self.count)).sqrt() + 1e-12)
+        x = (x - self.rate * direction).clamp(0, 1)
+        self.mean = AVERAGE * self.mean + (1 - AVERAGE) * x
+        return x
+
+    def result(self, best: Tensor) -> Tensor:
+        return self.mean / (1 - AVERAGE**self.count) if self.count else best
+
+
+class SGD:
+    """Gradient descent at a rate that falls by 4 % every 100 steps, as in the textbook.
+
+    `rate` None takes a first step of a fixed size in colour, and that step's rate from there on.
+    """
+
+    def __init__(self, scale: float = 1.0, rate: float | None = None) -> None:
+        self.scale, self.rate, self.count = scale, rate, 0
+
+    def step(self, x: Tensor, gradient: Tensor) -> Tensor:
+        if self.rate is None:
+            self.rate = FIRST_MOVE / float(gradient.square().mean().sqrt().clamp_min(1e-20))
+        rate = self.scale * self.rate * SGD_DECAY ** (self.count / SGD_EVERY)
+        self.count += 1
+        return x - rate * gradient
+
+    def result(self, best: Tensor) -> Tensor:
+        return best
+
+
+def descend(
+    objective: Function,
+    start: Tensor,
+    steps: int,
+    method: Callable[[float], Method],
+    report: Callable[[int, float, Tensor], None],
+    free: Tensor | None = None,
+) -> Tensor:
+    """Improve a picture (1, 3, H, W) for at most `steps` evaluations of the objective.
+
+    Stops early on a plateau. Where `free` (1, 1, H, W) is 0 the picture is held. `method(scale)` starts
+    a way down with its steps scaled. A loss that is not finite goes back to the best picture with half
+    the step, three times at most. `report(step, loss, result so far)` is called after each evaluation.
+    """
+    way = method(1.0)
+    x, best, lowest, faults = start, start, math.inf, 0
+    history: list[float] = []
+    for step in range(1, steps + 1):
+        value, gradient = objective(x)
+        loss = float(value)
+        if not (math.isfinite(loss) and bool(gradient.isfinite().all())):
+            faults += 1
+            if faults > MOST_FAULTS:
+                log.warning("the loss stays not a number; the best picture so far is kept")
+                break
+            way, x = method(0.5**faults), best
+            continue
+        if loss < lowest:
+            best, lowest = x, loss
+        history.append(lowest)
+        report(step, loss, way.result(best))
+        stalled = len(history) > PATIENCE and lowest > (1 - PLATEAU) * history[-1 - PATIENCE]
+        if stalled or step == steps:
+            break
+        x = way.step(x, gradient if free is None else gradient * free)
+    return way.result(best)

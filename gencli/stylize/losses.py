@@ -1,0 +1,101 @@
+"""What style transfer minimises: pure functions of features, under the papers' names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Moments:
+    """First and second moments of a layer's channels over the positions of a picture.
+
+    `mean` (C,) and `second` (C, C) = E[f fᵀ], the Gram matrix divided by the number of positions.
+    `centred` (C, N), where it is kept, satisfies centred · centredᵀ = covariance.
+    """
+
+    mean: Tensor
+    second: Tensor
+    centred: Tensor | None = None
+
+    @property
+    def covariance(self) -> Tensor:
+        return self.second - self.mean[:, None] * self.mean
+
+
+def gram_matrix(features: Tensor) -> Tensor:
+    """Second moment of the channels: (C, H, W) → (C, C), divided by H·W. Gatys et al. 2016, eq. 3."""
+    f = features.flatten(1)
+    return f @ f.mT / f.shape[1]
+
+
+def moments(features: Tensor, share: Tensor | None = None) -> Moments:
+    """Moments of features (C, H, W), each position counting for its `share` (H, W); without, all the same.
+
+    Shares that add up to less than one give a part of the moments: those of tiles add up to the whole's.
+    """
+    f = features.flatten(1)  # (C, N)
+    if share is None:
+        share = f.new_full((1,), 1 / f.shape[1])
+        mean, second = f.mean(1), gram_matrix(features)
+    else:
+        share = share.flatten()
+        mean, second = f @ share, (f * share) @ f.mT
+    few = f.shape[1] < f.shape[0]
+    return Moments(mean, second, (f - mean[:, None]) * share.sqrt() if few else None)
+
+
+def gram_distance(x: Moments, target: Moments) -> Tensor:
+    """Squared distance of Gram matrices. Gatys et al. 2016, eq. 4 but for the constant."""
+    return (x.second - target.second).square().sum()
+
+
+def wasserstein2(x: Moments, target: Moments, root: Tensor | None = None) -> Tensor:
+    """Squared 2-Wasserstein distance of the normal distributions with these moments.
+
+    |μx - μs|² + tr(Σx + Σs - 2 (Σs^½ Σx Σs^½)^½) (Olkin & Pukelsheim 1982). `root` is Σs^½, if it is known
+    already. With fewer positions N than channels C, the trace of the root is taken of the N × N matrix
+    Xᵀ Σs X, whose eigenvalues are the same.
+    """
+    mean_part = (x.mean - target.mean).square().sum()
+    if x.centred is not None:
+        inner = x.centred.mT @ target.covariance @ x.centred  # (N, N)
+    else:
+        root = matrix_root(target.covariance) if root is None else root
+        inner = root @ x.covariance @ root  # (C, C)
+    trace = x.covariance.diagonal().sum() + target.covariance.diagonal().sum() - 2 * _trace_of_root(inner)
+    return mean_part + trace
+
+
+def matrix_root(matrix: Tensor) -> Tensor:
+    """The square root of a symmetric matrix without negative eigenvalues (C, C)."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
+
+
+def _trace_of_root(matrix: Tensor) -> Tensor:
+    """tr(M^½). Eigenvalues near zero are left out: their root has no finite derivative."""
+    values = torch.linalg.eigvalsh((matrix + matrix.mT) / 2)
+    return values.clamp_min(1e-6 * float(values[-1].detach().clamp_min(1e-12))).sqrt().sum()
+
+
+def spread(features: Tensor) -> Tensor:
+    """Variance of features (C, H, W) over positions, averaged over channels: the unit of the content's distance."""
+    return features.flatten(1).var(1, correction=0).mean()
+
+
+def total_variation(pictures: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels of (N, C, H, W) (squared, so it favours no direction)."""
+    across = (pictures[..., 1:] - pictures[..., :-1]).square().mean() if pictures.shape[-1] > 1 else 0
+    down = (pictures[..., 1:, :] - pictures[..., :-1, :]).square().mean() if pictures.shape[-2] > 1 else 0
+    return torch.as_tensor(across + down)
+
+
+def book_variation(pictures: Tensor) -> Tensor:
+    """The textbook's total variation: Σ (dx² + dy²)^1.25 over pixels and channels of (N, C, H, W)."""
+    inner = pictures[..., :-1, :-1]
+    down = (inner - pictures[..., 1:, :-1]).square()
+    across = (inner - pictures[..., :-1, 1:]).square()
+    return (down + across).pow(1.25).sum()

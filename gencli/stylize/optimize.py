@@ -1,0 +1,140 @@
+"""Style transfer by optimising the picture itself (Gatys, Ecker & Bethge 2016), coarse to fine.
+
+The large forms are settled on a small picture, where a step is cheap; each larger size starts from the
+smaller one's result, with the photograph's own fine detail added back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gencli.core import backbones, images
+from gencli.core.backbones import Backbone
+from gencli.core.device import Runtime, memory_format
+from gencli.core.errors import UsageError
+from gencli.core.images import Picture
+from gencli.stylize.canvas import Canvas
+from gencli.stylize.descent import BOOK_RATE, LBFGS, SGD, Adam, Method, descend
+from gencli.stylize.objective import Objective, Weights
+from gencli.stylize.options import StylizeOptions
+
+RATIO = 1.0  # content to style at strength 0.5
+MORE_STEPS = 1.5  # a size half as large takes so many times the steps
+
+Source = Picture | Image.Image | Path | str
+
+
+@dataclass(frozen=True)
+class Step:
+    """What `on_step` is told after an evaluation."""
+
+    fraction: float  # of the whole work
+    number: int  # of evaluations so far
+    size: int  # longest side now worked at, in pixels
+    loss: float
+    render: Callable[[], Image.Image]  # the result as it stands, at full size
+
+
+def stylize(
+    content: Source,
+    *styles: Source,
+    options: StylizeOptions | None = None,
+    masks: Sequence[Source] = (),
+    seed: int = 0,
+    runtime: Runtime | None = None,
+    backbone: Backbone | None = None,
+    on_step: Callable[[Step], None] | None = None,
+) -> Image.Image:
+    """Paint a content picture in the style of others: what `gencli stylize` does.
+
+    Pictures are paths, "@name" of an example, Pillow pictures, or ones already loaded. The result has
+    the content's ratio and transparency, and `options.size` pixels on its longest side. `masks`, one a
+    style (or one for two styles: white the first, black the second), say which region takes which
+    style; where none applies the photograph stays. `backbone` (from `load_backbone`) saves loading the
+    network again. `on_step` is called after every evaluation.
+
+    Raises UsageError for options that do not fit together, GencliError for a picture that cannot be
+    read.
+    """
+    if not styles:
+        raise UsageError("no style was given", "name at least one style picture")
+    options = options or StylizeOptions()
+    runtime = runtime or Runtime(torch.device("cpu"))
+    canvas = Canvas(_loaded(content), [_loaded(s) for s in styles], [_loaded(m) for m in masks], options, runtime)
+    if options.strength == 0:
+        return canvas.render(canvas.content)
+    backbone = backbone or load_backbone(options, runtime)
+    wanted = weights(options, len(styles))
+    plan = schedule(options)
+    total = sum(steps * side**2 for side, steps in plan)
+    painted = smaller = None
+    done = number = 0
+
+    for side, steps in plan:
+        scale = canvas.at(side)
+        objective = Objective(backbone, scale.content, scale.styles, wanted, scale.masks, options.tile)
+        if painted is None or smaller is None:
+            start = canvas.start(scale, seed)
+        else:
+            start = canvas.enlarge(painted, smaller, scale)
+
+        def report(step: int, loss: float, best: Tensor, side: int = side, done: int = done, number: int = number) -> None:
+            if on_step:
+                fraction = (done + step * side**2) / total
+                on_step(Step(fraction, number + step, side, loss, lambda: canvas.render(best)))
+
+        painted = descend(objective, start, steps, _method(options), report, scale.free)
+        smaller, done, number = scale, done + steps * side**2, number + steps
+    assert painted is not None
+    return canvas.render(painted)
+
+
+def schedule(options: StylizeOptions) -> list[tuple[int, int]]:
+    """(longest side, most steps) of each size, from about `start_size` by doubling up to `size`."""
+    sides = [options.size]
+    while sides[-1] >= 1.5 * options.start_size:
+        sides.append(round(sides[-1] / 2))
+    return [(side, round(options.iterations * MORE_STEPS**i)) for i, side in enumerate(sides)][::-1]
+
+
+def weights(options: StylizeOptions, styles: int) -> Weights:
+    """The objective's weights. `strength` s puts the content at ((1 - s) / s)² of the style."""
+    shares = options.style_weight or (1.0,) * styles
+    if len(shares) != styles:
+        raise UsageError(f"--style-weight has {len(shares)} numbers for {styles} styles", "give one for each: 2,1")
+    layers = sum(options.style_layer.values())
+    return Weights(
+        content=options.content_layer,
+        style={layer: weight / layers for layer, weight in options.style_layer.items()},
+        styles=[share / sum(shares) for share in shares],
+        ratio=RATIO * ((1 - options.strength) / options.strength) ** 2,
+        tv=options.tv,
+        loss=options.style_loss,
+        book=options.losses == "book",
+    )
+
+
+def load_backbone(options: StylizeOptions, runtime: Runtime) -> Backbone:
+    """The network the options name, set up for pictures of any size; its layers are checked."""
+    backbone = backbones.load(options.backbone, pooling=options.pooling, padding="replicate", device=runtime.device)
+    for layer in (*options.content_layer, *options.style_layer):
+        backbone.resolve(layer)
+    backbone.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
+    return backbone
+
+
+def _method(options: StylizeOptions) -> Callable[[float], Method]:
+    if options.optimizer == "sgd":
+        return partial(SGD, rate=BOOK_RATE if options.losses == "book" else None)
+    return {"lbfgs": LBFGS, "adam": Adam}[options.optimizer]
+
+
+def _loaded(source: Source) -> Picture:
+    return source if isinstance(source, Picture) else images.load(source)

@@ -1,0 +1,84 @@
+"""The options of `gencli stylize`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Union
+
+from gencli.core.errors import UsageError
+from gencli.core.options import Flag, Options
+
+STYLE_LAYERS = {"conv1_1": 1.0, "conv2_1": 1.0, "conv3_1": 1.0, "conv4_1": 1.0, "conv5_1": 1.0}
+
+
+@dataclass(frozen=True)
+class StylizeOptions(Options):
+    """How `gencli stylize` paints one picture in the style of others (Gatys et al. 2016)."""
+
+    size: Annotated[int, Flag("Longest side of the result in pixels.", 16, 32768)] = 512
+    strength: Annotated[float, Flag("0 is the photograph, 1 all style.", 0, 1)] = 0.5
+    style_weight: Annotated[
+        tuple[float, ...], Flag("How much of each style, in their order.", 0, shown_default="as much of each")
+    ] = ()
+    style_scale: Annotated[float, Flag("Size of the style's strokes.", 0.1, 10)] = 1.0
+    keep_color: Annotated[
+        Union[str, None],
+        Flag("Keep the photograph's colours.", choices=("luminance", "histogram", "covariance")),
+    ] = None
+    content_layer: Annotated[
+        dict[str, float], Flag("Layer that holds the photograph's structure; repeatable.", 0)
+    ] = field(default_factory=lambda: {"conv4_1": 1.0})
+    style_layer: Annotated[dict[str, float], Flag("Layer that holds the style; repeatable.", 0)] = field(
+        default_factory=lambda: dict(STYLE_LAYERS)
+    )
+    style_loss: Annotated[
+        str, Flag("What is compared: Gram matrices, or mean and covariance.", choices=("gram", "w2"))
+    ] = "gram"
+    tv: Annotated[float, Flag("Weight of total variation: higher is smoother.", 0)] = 0.0
+    backbone: Annotated[str, Flag("The network to see with.")] = "vgg-mini"
+    pooling: Annotated[str, Flag("Pooling in the network.", choices=("max", "average", "l2"))] = "average"
+    optimizer: Annotated[str, Flag("How the picture is improved.", choices=("lbfgs", "adam", "sgd"))] = "lbfgs"
+    init: Annotated[str, Flag("What to start from.", choices=("content", "noise", "style"))] = "content"
+    iterations: Annotated[int, Flag("Most steps at the full size; smaller sizes take more.", 1)] = 40
+    start_size: Annotated[int, Flag("Longest side to begin with, doubled up to --size.", 16)] = 128
+    tile: Annotated[
+        Union[int, None], Flag("Work in tiles of this side: less memory, same picture.", 64, shown_default="whole")
+    ] = None
+    losses: Annotated[
+        str,
+        Flag("Relative to the photograph's distance from the style, or the textbook's sums.", choices=("relative", "book")),
+    ] = "relative"
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        # Gatys, Ecker & Bethge 2016
+        "gatys": {
+            "backbone": "vgg19",
+            "content_layer": {"conv4_2": 1.0},
+            "style_layer": STYLE_LAYERS,
+            "pooling": "average",
+            "init": "noise",
+            "iterations": 500,
+            "start_size": 32768,
+        },
+        # the textbook's: height 400, fixed weights on sums of squares, plain gradient descent
+        "book": {
+            "backbone": "vgg19",
+            "content_layer": {"conv5_2": 1.0},
+            "style_layer": STYLE_LAYERS,
+            "pooling": "max",
+            "optimizer": "sgd",
+            "losses": "book",
+            "tv": 1.0,
+            "iterations": 4000,
+            "start_size": 32768,
+        },
+    }
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, layers in (("--content-layer", self.content_layer), ("--style-layer", self.style_layer)):
+            if not layers or not all(weight >= 0 for weight in layers.values()):
+                raise UsageError(f"{name}: give at least one layer, with a weight that is not negative")
+        if self.style_weight and not sum(self.style_weight) > 0:
+            raise UsageError("--style-weight: at least one weight must be more than 0")
