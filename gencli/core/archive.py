@@ -30,7 +30,7 @@ _SMALL = 10 << 20  # bytes that are no danger, however well they were packed
 _MAX_CONFIG = 64 << 20  # bytes; it is read into memory
 
 
-def export_model(model: Model, path: Path, *, with_training: bool = False) -> Path:
+def export(model: Model, path: Path, *, with_training: bool = False) -> Path:
     """Write a model into one zip file at `path`, atomically; with its training state if asked for.
 
     Raises GencliError when it has no weights, or its state is wanted while it is being trained.
@@ -53,7 +53,7 @@ def export_model(model: Model, path: Path, *, with_training: bool = False) -> Pa
     return path
 
 
-def import_model(path: Path, name: str | None = None) -> Model:
+def import_(path: Path, name: str | None = None) -> Model:
     """Put an exported model into the store, under `name` or the name of the file.
 
     Nothing of the archive is trusted: only the files a model is made of are unpacked, sizes are

@@ -137,7 +137,7 @@ def keep(name: str, downloaded: Path) -> None:
 
 def names() -> tuple[str, ...]:
     """Every backbone there is a name for: built in, known ones of others, and those of the store."""
-    own = [model.name for model in store.models() if model.config.get("kind") == "backbone"]
+    own = [m.name for m in store.models() if m.state != "damaged" and m.config.get("kind") == "backbone"]
     return (*weights.built_in(), *weights.SOURCES, *own)
 
 

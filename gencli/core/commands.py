@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from typing import Any
 
 import typer
@@ -30,3 +32,8 @@ class ArtGroup(Group):
 def art(help_text: str) -> typer.Typer:
     """The Typer of an art."""
     return typer.Typer(help=help_text, cls=ArtGroup, no_args_is_help=True, rich_markup_mode="markdown")
+
+
+def command_line() -> str:
+    """The command as it was typed: what a result or a checkpoint says it was made with."""
+    return shlex.join(["gencli", *sys.argv[1:]])

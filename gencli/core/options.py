@@ -17,7 +17,7 @@ import math
 import os
 import types
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gencli.core.errors import UsageError
@@ -62,6 +62,10 @@ class Options:
         options = cls(**{**base, **given})
         object.__setattr__(options, "given", frozenset(given))
         return options
+
+    def replace(self: O, **changes: Any) -> O:
+        """The same options but for `changes`."""
+        return replace(self, **changes)
 
     def named(self) -> dict[str, Any]:
         """The values of the options a person named."""

@@ -82,7 +82,7 @@ class TrainingOptions:
     """
 
     steps: int | None = None
-    epochs: int | None = None
+    epochs: float | None = None
     minutes: float | None = None
     save_minutes: float = 5.0  # between saves inside an epoch
     log_steps: int = 50  # between lines of metrics.jsonl

@@ -119,8 +119,8 @@ class _Loop:
         self.epoch_steps = len(batches)
         if self.epoch_steps < 1:
             raise GencliError("the data does not fill one batch", "use more data, or a smaller batch")
-        ends = [options.steps, options.epochs and options.epochs * self.epoch_steps]
-        self.steps = min((end for end in ends if end), default=None)
+        by_epochs = options.epochs and max(round(options.epochs * self.epoch_steps), 1)
+        self.steps = min((end for end in (options.steps, by_epochs) if end), default=None)
         self.at = _Counters(world_size=ranks.world_size)
         self.sums: dict[str, Tensor] = {}  # of the losses since the last log line, on the device
         self.counts: dict[str, int] = {}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import secrets
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gencli.core.commands import art
+from gencli.core.commands import art, command_line
 from gencli.core.console import Console, clock
 from gencli.core.errors import UsageError
 from gencli.core.options import Common, command
@@ -76,7 +74,7 @@ def train(
         "options": options.to_dict(),
         "seed": seed,
         "data": {"name": learnt.name, "fingerprint": learnt.fingerprint},
-        "command": shlex.join(["gencli", *sys.argv[1:]]),
+        "command": command_line(),
     }
     with console.bar(f"training {name}") as bar:
 

@@ -109,12 +109,12 @@ def export_model(
     training: Annotated[bool, typer.Option("--training", help="With what a resume needs.")] = False,
 ) -> None:
     """Put a model into one file, to keep or to give away."""
-    from gencli.core import store
+    from gencli.core import archive
 
     console = Console.start(common)
     found = _find(model, art)
     target = output or Path(f"{found.name}.zip")
-    store.export(found, target, with_training=training)
+    archive.export(found, target, with_training=training)
     console.record({"output": str(target)}) if common.json else console.result(str(target))
 
 
@@ -126,10 +126,10 @@ def import_model(
     name: Annotated[str | None, typer.Option("--name", help="What to call it.", show_default="as it was called")] = None,
 ) -> None:
     """Take a model out of a file into the store."""
-    from gencli.core import store
+    from gencli.core import archive
 
     console = Console.start(common)
-    made = store.import_(file, name)
+    made = archive.import_(file, name)
     console.record({"path": str(made.folder)}) if common.json else console.result(str(made.folder))
 
 

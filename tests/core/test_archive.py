@@ -18,7 +18,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gencli.core import archive, files, store
-from gencli.core.archive import export_model, import_model
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.store import Model
 
@@ -53,9 +52,9 @@ def model() -> Model:
 
 @pytest.mark.parametrize("with_training", [False, True])
 def test_what_is_exported_comes_back(with_training: bool, model: Model, tmp_path: Path) -> None:
-    file = export_model(model, tmp_path / "given.zip", with_training=with_training)
+    file = archive.export(model, tmp_path / "given.zip", with_training=with_training)
     assert file == tmp_path / "given.zip"
-    back = import_model(file)
+    back = archive.import_(file)
     assert (back.art, back.name, back.state) == ("gan", "given", "finished")
     expected = {
         name: content for name, content in files_of(model.folder).items() if name != "notes of mine.txt"
@@ -63,31 +62,31 @@ def test_what_is_exported_comes_back(with_training: bool, model: Model, tmp_path
     if not with_training:
         expected = {name: content for name, content in expected.items() if not name.startswith("train/")}
     assert files_of(back.folder) == expected
-    assert import_model(file, "other").name == "other"
+    assert archive.import_(file, "other").name == "other"
     assert [item.name for item in store.models()] == ["face", "given", "other"]
 
 
 def test_an_existing_model_is_never_overwritten(model: Model, tmp_path: Path) -> None:
-    file = export_model(model, tmp_path / "face.zip")
+    file = archive.export(model, tmp_path / "face.zip")
     before = files_of(model.folder)
     with pytest.raises(UsageError, match="already"):
-        import_model(file)
+        archive.import_(file)
     assert files_of(model.folder) == before
 
 
 @pytest.mark.parametrize("name", ["../x", ".x", "latest", "a/b"])
 def test_bad_names_are_refused(name: str, model: Model, tmp_path: Path) -> None:
-    file = export_model(model, tmp_path / "given.zip")
+    file = archive.export(model, tmp_path / "given.zip")
     with pytest.raises(UsageError):
-        import_model(file, name)
+        archive.import_(file, name)
 
 
 def test_nothing_to_export_and_a_model_in_training(model: Model, tmp_path: Path) -> None:
     with store.lock(model.folder):
-        export_model(model, tmp_path / "weights.zip")
+        archive.export(model, tmp_path / "weights.zip")
     (model.folder / store.WEIGHTS).unlink()
     with pytest.raises(GencliError, match="no weights yet"):
-        export_model(model, tmp_path / "x.zip")
+        archive.export(model, tmp_path / "x.zip")
     assert not (tmp_path / "x.zip").exists()
 
 
@@ -108,7 +107,7 @@ def build(
 def assert_refused(path: Path, says: str = "") -> None:
     before = files_of(files.home())
     with pytest.raises(GencliError, match=says):
-        import_model(path, "evil")
+        archive.import_(path, "evil")
     assert files_of(files.home()) == before
     assert not list(store.models_folder().glob(".import-*"))
 
@@ -184,19 +183,19 @@ def test_no_room_on_the_disk_is_known_before(
     class Full:
         free = 10
 
-    file = export_model(model, tmp_path / "x.zip")
+    file = archive.export(model, tmp_path / "x.zip")
     monkeypatch.setattr(shutil, "disk_usage", lambda path: Full)
     assert_refused(file, "the disk has 10")
 
 
 def test_files_that_are_no_archives(tmp_path: Path) -> None:
     with pytest.raises(GencliError, match="there is no file"):
-        import_model(tmp_path / "none.zip")
+        archive.import_(tmp_path / "none.zip")
     with pytest.raises(GencliError, match="not a readable model archive"):
-        import_model(tmp_path, "folder")
+        archive.import_(tmp_path, "folder")
     (tmp_path / "text.zip").write_text("hello")
     with pytest.raises(GencliError, match="not a readable model archive"):
-        import_model(tmp_path / "text.zip")
+        archive.import_(tmp_path / "text.zip")
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -205,13 +204,13 @@ def test_mutated_archives_come_in_whole_or_not_at_all(
     data: st.DataObject, model: Model, tmp_path: Path
 ) -> None:
     file = tmp_path / "mutated.zip"
-    content = bytearray(export_model(model, file, with_training=True).read_bytes())
+    content = bytearray(archive.export(model, file, with_training=True).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):
         position = data.draw(st.integers(0, len(content) - 1))
         content[position] = data.draw(st.integers(0, 255))
     file.write_bytes(content[: data.draw(st.just(len(content)) | st.integers(0, len(content)))])
     try:
-        found = import_model(file)
+        found = archive.import_(file)
     except GencliError:
         assert [item.name for item in store.models()] == ["face"]
     else:

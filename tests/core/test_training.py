@@ -476,6 +476,11 @@ def test_the_rate_multiplies_every_groups_own(tmp_path: Path) -> None:
     assert seen[5:] == seen[:5]  # training the same recipe once more starts at its rate, not where it ended
 
 
+def test_a_part_of_an_epoch(tmp_path: Path) -> None:
+    assert run(tmp_path / "model", options=TrainingOptions(epochs=1.5)).steps == 6
+    assert run(tmp_path / "short", options=TrainingOptions(epochs=0.01)).steps == 1
+
+
 def test_the_clock_ends_the_training_and_drives_the_schedule(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,7 +28,7 @@ def dots(size: int) -> Image.Image:
 
 PIGMENTS = ("#f7f0d2", "#f9dc6b", "#f2a93b", "#ea6f3a", "#cf3d3a", "#e79aa0", "#b56aa8", "#6a4c9c",
     "#2f3f8f", "#3f6fc0", "#6fb0dc", "#b5dbe0", "#1f6f6a", "#2f8f4f", "#7fb64a", "#c6d25a", "#1b3a3c",
-    "#6b3f2a", "#2a2348", )  # fmt: skip
+    "#6b3f2a", "#2a2348")  # fmt: skip
 
 
 def _riverside() -> Canvas:
@@ -165,7 +165,8 @@ def _still_life() -> Canvas:
         spline([(-0.1, 0.75), (0.3, 0.66), (0.9, 0.72), (0.9, 1.1), (-0.1, 1.1)], closed=True), "#6b4426"
     )
     body = [(0.30, 0.93), (0.15, 0.84), (0.17, 0.70), (0.25, 0.62), (0.21, 0.53), (0.27, 0.45),
-        (0.37, 0.43), (0.47, 0.46), (0.50, 0.55), (0.46, 0.63), (0.56, 0.70), (0.57, 0.84), (0.44, 0.93)]  # fmt: skip
+        (0.37, 0.43), (0.47, 0.46), (0.50, 0.55), (0.46, 0.63), (0.56, 0.70), (0.57, 0.84),
+        (0.44, 0.93)]  # fmt: skip
     layer.polygon(spline(body, closed=True), "#b8702a")
     layer.polygon(spline([(a * 0.85 + 0.055, b * 0.85 + 0.10) for a, b in body], closed=True), "#dda552")
     for curve in (

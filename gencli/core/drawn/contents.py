@@ -59,7 +59,7 @@ def _morning_sky(canvas: Canvas, horizon: float) -> None:
 
 def _mountains(canvas: Canvas, horizon: float) -> None:
     """Fractal terrain seen in perspective: for each column, the first hill that rises above each pixel."""
-    columns, steps = canvas.shape[1], 700
+    columns, steps = canvas.shape[1], 560
     across = np.linspace(-0.5, 0.5, columns, dtype=np.float32)[None, :]
     far = np.geomspace(3.0, 11.5, steps, dtype=np.float32)[:, None]
     x = across * far

@@ -125,7 +125,8 @@ def _town(canvas: Canvas, rng: np.random.Generator) -> list[tuple[float, float]]
             spot = (k + 0.5 * (row % 2)) / 68 - 0.01
             tone = ramp(rng.random(1), "#37303c", "#5b4c50", "#6d5a54")[0]
             layer.polygon([(spot, QUAY + 0.0062 * row), (spot + 0.0132, QUAY + 0.0062 * row),
-                (spot + 0.0132, QUAY + 0.0062 * row + 0.005), (spot, QUAY + 0.0062 * row + 0.005)], tone)  # fmt: skip
+                (spot + 0.0132, QUAY + 0.0062 * row + 0.005), (spot,
+                QUAY + 0.0062 * row + 0.005)], tone)  # fmt: skip
     layer.line([(-0.1, QUAY - 0.002), (1.1, QUAY - 0.002)], 0.004, "#8a7468")
     lamps = [(0.05 + 0.118 * k, QUAY - 0.058) for k in range(9)]
     for x, y in lamps:

@@ -68,18 +68,16 @@ def street(size: int) -> Image.Image:
 
 def _row(rng: np.random.Generator, left: bool) -> list[House]:
     """The houses of one side, near to far."""
-    walls = (
-        "#d9a441 #b5543c #e8dcc0 #7fa08c #c9795a #d8c08a #8fa4b4 #cf8f7a"
-        if left
-        else "#e6c27a #cc6b4a #f0e2c4 #d99a5a #a8b89a #e3a88a #f2d9a0 #c9573f"
-    ).split()
+    walls = {
+        True: "#d9a441 #b5543c #e8dcc0 #7fa08c #c9795a #d8c08a #8fa4b4 #cf8f7a",
+        False: "#e6c27a #cc6b4a #f0e2c4 #d99a5a #a8b89a #e3a88a #f2d9a0 #c9573f",
+    }[left].split()
     houses, near = [], 1.2 if left else 0.6
     for k, wall in enumerate(walls):
         wide = rng.uniform(4.2, 6.2)
         out = (2.9 if left else 3.3) + rng.uniform(-0.25, 0.35)
-        houses.append(
-            House(near, wide, rng.uniform(7.2, 10.5), out, wall, (k + left) % 3 == 1, 10 * k + 5 * left)
-        )
+        tall, timber = rng.uniform(7.2, 10.5), (k + left) % 3 == 1
+        houses.append(House(near, wide, tall, out, wall, timber, 10 * k + 5 * left))
         near += wide
     return houses
 
@@ -88,26 +86,17 @@ def _paint_house(canvas: Canvas, house: House, left: bool) -> None:
     """Paint the flank that shows above lower neighbours, then the front."""
     side = -1.0 if left else 1.0
     dx, dy = side * (canvas.x - VANISH_X) / FOCUS, (VANISH_Y - canvas.y) / FOCUS
-    high = EYE + dy * house.near
-    flank = (
-        (dx * house.near > house.out)
-        & (high > 0)
-        & (high < house.tall - 0.25 * np.abs(dx * house.near - house.out - 3))
-    )
-    canvas.pixels[flank] = (
-        rgb(house.wall)
-        * (0.62 if left else 0.75)
-        * (0.9 + 0.2 * noise(canvas.x * 60, canvas.y * 60, 4))[flank, None]
-    )
+    inwards, high = dx * house.near - house.out, EYE + dy * house.near
+    flank = (inwards > 0) & (high > 0) & (high < house.tall - 0.25 * np.abs(inwards - 3))
+    rough = 0.9 + 0.2 * noise(canvas.x[flank] * 60, canvas.y[flank] * 60, 4)
+    canvas.pixels[flank] = rgb(house.wall) * (0.62 if left else 0.75) * rough[:, None]
     z = house.out / np.maximum(dx, 1e-3)
     along, high = z - house.near, EYE + dy * z
     step = np.floor(np.abs(along - house.wide / 2) / (house.wide / 9) + 0.5)
     gable = house.tall + 0.62 * (4.5 - step)
-    seen = np.flatnonzero((along >= 0) & (along <= house.wide) & (high >= 0) & (high <= gable))
-    if len(seen):
-        canvas.pixels.reshape(-1, 3)[seen] = _front(
-            house, along.ravel()[seen], high.ravel()[seen], z.ravel()[seen], left
-        )
+    seen = (along >= 0) & (along <= house.wide) & (high >= 0) & (high <= gable)
+    if seen.any():
+        canvas.pixels[seen] = _front(house, along[seen], high[seen], z[seen], left)
 
 
 class Front:
@@ -151,7 +140,7 @@ def _front(house: House, along: Field, high: Field, z: Field, left: bool) -> Fie
     colour = front.colour * (0.72 + 0.28 * smoothstep(0.0, 0.25, corner))[:, None]
     shadow = 2.6 + 0.55 * np.floor(2.2 + 2 * np.sin(z * 0.9)) + 0.25 * np.abs((z * 1.1) % 2 - 1)
     sun = smoothstep(-0.12, 0.12, high - shadow)[:, None] * (not left)  # over the roofs of the left side
-    light = rgb("#7079a0") * (1 - sun) + rgb("#fff4ba") * 1.1 * sun
+    light = rgb("#7079a0") * (1 - sun) + rgb("#ffe8b4") * 1.14 * sun
     light = np.where(lit[:, None], np.maximum(light, 0.95), light)
     haze = (1 - np.exp(-np.maximum(z - 5, 0) * 0.020))[:, None]
     return np.asarray(colour * light * (1 - haze) + rgb("#f6d5a4") * haze)
@@ -171,18 +160,17 @@ def _upper_storeys(front: Front, rng: np.random.Generator) -> Mask:
     chance = rng.random((16, 16))[front.storey.astype(int) % 16, front.bay.astype(int) % 16]
     glass = upper & front.box(0.43, 0.80, 2.2)
     lit: Mask = glass & (chance > 0.62)
+    bars = (aside < 0.035) | (np.abs(above - 1.75) < 0.035) | (np.abs(above - 1.27) < 0.02)
     front.put(upper & front.box(0.52, 0.72, 2.28), rgb("#f4ead4") * 0.9)
     front.put(glass, ramp(0.35 * above + 0.4 * chance, "#2b3a4c", "#50687f", "#a9bcc4"))
     front.put(lit, "#fac368")
-    front.put(
-        glass & ((aside < 0.035) | (np.abs(above - 1.75) < 0.035) | (np.abs(above - 1.27) < 0.02)), "#efe4cc"
-    )
+    front.put(glass & bars, "#efe4cc")
     front.put(upper & front.box(0.45, 2.12, 2.2), "#2a2a30")
     shutter = upper & (above > 0.76) & (above < 2.24) & (np.abs(aside - 0.73) < 0.19)
     front.put(shutter, house.trim)
     front.put(shutter & ((above * 9) % 1 < 0.35), house.trim * 0.68)
-    flowers = ramp(0.5 + 0.6 * noise(front.along * 7, front.high * 7, house.seed + 8), "#244a22", "#4d7a2f",
-        "#d83a3a", "#ff8a9a")  # fmt: skip
+    bloom = noise(front.along * 7, front.high * 7, house.seed + 8)
+    flowers = ramp(0.5 + 0.6 * bloom, "#244a22", "#4d7a2f", "#d83a3a", "#ff8a9a")
     front.put(upper & (chance < 0.6) & front.box(0.6, 0.46, 0.76), flowers)
     front.put(upper & front.box(0.58, 0.42, 0.54), "#6b4a34")
     round_light = np.hypot(front.along - house.wide / 2, front.high - house.tall - 1.3)

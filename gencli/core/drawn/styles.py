@@ -117,7 +117,8 @@ def _village(canvas: Canvas, rng: np.random.Generator, ground: Callable[[Field],
             drop = y + side * (top + pitch * np.abs(across) * 1.5)
             canvas.brush(x + across * side * (1.0 + 0.25 * (pitch > 0)), drop,
                 jitter(np.repeat(colour, 7, 0), rng, 0.16, 0.02), steady(0, 1),
-                length=side * (0.62 - 0.1 * (pitch > 0)), width=side * 0.24, seed=k, bristle=0.45)  # fmt: skip
+                length=side * (0.62 - 0.1 * (pitch > 0)), width=side * 0.24, seed=k,
+                bristle=0.45)  # fmt: skip
         lamps = x + side * np.array([-0.25, 0.2])[: 1 + k % 2]
         canvas.brush(lamps, np.full(len(lamps), y + side * 0.18), np.tile(rgb("#ffd24a"), (len(lamps), 1)),
             steady(0, 1), length=side * 0.3, width=side * 0.17, seed=k)  # fmt: skip
