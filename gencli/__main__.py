@@ -2,11 +2,15 @@
 
 import sys
 
-from gencli.app import run
-
 
 def main() -> None:
-    sys.exit(run())
+    try:
+        from gencli.app import run
+
+        code = run()
+    except KeyboardInterrupt:  # before there was anything to stop, or in the middle of saying so
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -9,15 +10,13 @@ from typing import Annotated
 import typer
 
 import gencli
-from gencli.core.commands import Group
+from gencli.core.commands import App
 from gencli.core.errors import ExitCode, GencliError, Interrupted, UsageError
 
 HELP = """The generative arts of deep learning in one command line.
 
     gencli stylize photo.jpg painting.jpg
-
     gencli stylize @harbour @swirls -o harbour.png
-
     gencli dream train --data PHOTOS --name mine --epochs 30
 
 Everything runs right after installation, offline: small models ship with it."""
@@ -29,19 +28,13 @@ def build() -> typer.Typer:
     from gencli.house.commands import data, info, models
     from gencli.stylize.commands import app as stylize
 
-    app = typer.Typer(
-        help=HELP,
-        cls=Group,
-        no_args_is_help=True,
-        add_completion=False,
-        rich_markup_mode="markdown",
-        context_settings={"help_option_names": ["-h", "--help"]},
-        pretty_exceptions_enable=False,
-    )
+    app = App(HELP)
 
     @app.callback()
     def root(
-        version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)] = False,
+        version: Annotated[
+            bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_version)
+        ] = False,
     ) -> None:
         pass
 
@@ -60,43 +53,70 @@ def _version(wanted: bool) -> None:
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit code. Errors end here as two lines, and as a traceback under --debug."""
+    """Run one command; the exit code. Errors end here as two lines, under --debug after a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _open_streams()
     try:
-        code = build()(arguments, prog_name="gencli", standalone_mode=False)
+        code = _invoke(arguments)
         sys.stdout.flush()
-        return code if isinstance(code, int) else ExitCode.DONE
+        return code
     except BrokenPipeError:  # the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.DONE
-    except Exception as error:
+    except (Exception, KeyboardInterrupt) as error:
         if "--debug" in arguments:
-            raise
+            import traceback
+
+            traceback.print_exc()
         return _explain(error)
-    except KeyboardInterrupt:
-        return _explain(Interrupted("interrupted"))
+
+
+def _open_streams() -> None:
+    """Have streams where the shell closed them (`>&-`), and let any file's name be printed."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        whole = sys.stdout.encoding.lower().replace("-", "") == "utf8"
+        sys.stdout.reconfigure(errors="surrogateescape" if whole else "backslashreplace")
+
+
+def _invoke(arguments: list[str]) -> int:
+    """Parse and run, around Typer's own `main`, which words errors and interruptions in its own way."""
+    command = typer.main.get_command(build())
+    try:
+        with command.make_context("gencli", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as stop:
+        return stop.exit_code
+    return ExitCode.DONE
 
 
 def _explain(error: BaseException) -> int:
     from gencli.core.console import print_error
 
-    if isinstance(error, typer.Abort):
-        error = Interrupted("interrupted")
-    elif not isinstance(error, GencliError):
-        error = _as_usage_error(error) or GencliError(
-            f"{type(error).__name__}: {error}", "this is a fault of gencli; --debug shows where it happened"
+    shown = error if isinstance(error, GencliError) else _translated(error)
+    print_error(shown)
+    return shown.exit_code
+
+
+def _translated(error: BaseException) -> GencliError:
+    """An error of a library or of the machine in this house's words."""
+    if isinstance(error, KeyboardInterrupt | typer.Abort):
+        return Interrupted("interrupted")
+    if describe := getattr(error, "format_message", None):  # Typer's complaints about arguments
+        context = getattr(error, "ctx", None)
+        message = " ".join(str(describe()).split()).rstrip(".")
+        hint = f"`{context.command_path if context else 'gencli'} --help` shows how it is used"
+        return UsageError(message[:1].lower() + message[1:], hint)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return GencliError(f"{where}{error.strerror}", "--debug shows what was being done")
+    if type(error).__name__ in {"MemoryError", "OutOfMemoryError"}:  # Python's, and that of GPUs
+        return GencliError(
+            "there is not enough memory", "try smaller sizes or fewer at a time, or close other programs"
         )
-    assert isinstance(error, GencliError)
-    print_error(error)
-    return error.exit_code
-
-
-def _as_usage_error(error: BaseException) -> UsageError | None:
-    """Typer's own complaints about arguments, in this house's words."""
-    describe = getattr(error, "format_message", None)
-    if describe is None:
-        return None
-    context = getattr(error, "ctx", None)
-    command = context.command_path if context else "gencli"
-    message = str(describe()).strip().rstrip(".")
-    return UsageError(message[:1].lower() + message[1:], f"`{command} --help` shows how it is used")
+    return GencliError(
+        f"{type(error).__name__}: {error}", "this is a fault of gencli; --debug shows where it happened"
+    )

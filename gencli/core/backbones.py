@@ -6,9 +6,12 @@ their weights are there, and every network the user trains.
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +25,7 @@ INPUT = "input"  # the picture itself, as a layer
 # Average and L2 pooling shrink activations against max pooling; these factors restore their size
 # (K. Crowson, style-transfer-pytorch).
 POOLINGS = {"max": 1.0, "average": 2.0, "l2": 0.78}
+Padding = Literal["zeros", "replicate", "reflect"]
 
 
 class Backbone(nn.Module):
@@ -52,9 +56,11 @@ class Backbone(nn.Module):
 
     def resolve(self, layer: str) -> str:
         """The network's own name of a layer. Raises UsageError listing the layers when there is none."""
-        names = {name.lower(): name for name in (INPUT, *self.stages)} | self.aliases
+        names: dict[str, str] = {name.lower(): name for name in (INPUT, *self.layers)} | self.aliases
         if layer.lower() not in names:
-            raise UsageError(f"{self.name} has no layer {layer}", f"its layers are {INPUT}, {', '.join(self.stages)}")
+            raise UsageError(
+                f"{self.name} has no layer {layer}", f"its layers are {INPUT}, {', '.join(self.layers)}"
+            )
         return names[layer.lower()]
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
@@ -76,17 +82,20 @@ class Backbone(nn.Module):
         return found
 
     def reach(self, layer: str) -> tuple[int, int]:
-        """A layer's stride and an upper bound of how far it sees from a position to each side, in pixels."""
+        """A layer's stride, and an upper bound of how far it sees, both in pixels.
+
+        Position i of the layer stands over pixel i · stride and sees at most so many pixels to each side.
+        """
         stride, radius = 1, 0
         if (layer := self.resolve(layer)) == INPUT:
             return stride, radius
         for name, stage in self.stages.items():
             entered = stride
             for module in stage.modules():
-                if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, nn.LPPool2d)):
-                    (kernel, step) = (_side(module.kernel_size), _side(module.stride or module.kernel_size))
-                    radius += (kernel - 1) * stride if step > 1 else kernel // 2 * stride
-                    stride = max(stride, entered * step)  # branches side by side stride once
+                if isinstance(module, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+                    kernel, padding = _side(module.kernel_size), _side(module.padding)
+                    radius += max(padding, kernel - 1 - padding) * stride  # branches side by side count twice
+                    stride = max(stride, entered * _side(module.stride))  # but stride once
             if name == layer:
                 break
         return stride, radius
@@ -111,27 +120,28 @@ def load(
     """A backbone by name: built in, torchvision's or Caffe's, a model of the store, or a path to weights.
 
     `pooling` (max, average or l2) replaces the pooling between stages, with a factor that keeps the
-    size of the activations; `padding` (zeros, replicate or reflect) is what the convolutions see
+    size of the activations; `padding` (zeros, replicate or reflect) is what the first convolution sees
     beyond the border. The network comes frozen and in evaluation mode.
 
     Raises UsageError for an unknown name, MissingError when weights have to be fetched first.
     """
-    backbone = _read(name).eval().requires_grad_(False)
     if pooling not in POOLINGS:
         raise UsageError(f"--pooling {pooling}: not a pooling", f"use {', '.join(POOLINGS)}")
+    if padding not in get_args(Padding):
+        raise UsageError(f"no padding is called {padding}", f"use {', '.join(get_args(Padding))}")
+    backbone = _read(name).eval().requires_grad_(False)
     if pooling != "max":
         for stage, module in backbone.stages.items():
             if isinstance(module, nn.MaxPool2d):
                 backbone.stages[stage] = RescaledPool(pooling, module)
-    for module in backbone.modules():
-        if isinstance(module, nn.Conv2d) and module.padding != (0, 0):
-            module.padding_mode = padding
+    first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
+    first.padding_mode = cast(Padding, padding)  # deeper ones see features, for which 0 means "nothing here"
     return backbone.to(device)
 
 
 def keep(name: str, downloaded: Path) -> None:
-    """Convert a file just downloaded to gencli's form, a fraction of its size for VGG, and drop the original."""
-    _from_source(name, downloaded)
+    """Convert a file just downloaded to gencli's form, for VGG a fraction of its size, and remove it."""
+    _convert(name, _from_source(name, *weights.read(downloaded)))
     downloaded.unlink()
 
 
@@ -146,17 +156,36 @@ class RescaledPool(nn.Module):
 
     def __init__(self, kind: str, replaced: nn.MaxPool2d) -> None:
         super().__init__()
-        self.factor = POOLINGS[kind]
-        size: Any = replaced.kernel_size
-        options = {"stride": replaced.stride, "ceil_mode": replaced.ceil_mode}
-        self.pool = nn.LPPool2d(2, size, **options) if kind == "l2" else nn.AvgPool2d(size, padding=replaced.padding, **options)
+        self.kind, self.factor = kind, POOLINGS[kind]
+        self.pool = nn.AvgPool2d(
+            replaced.kernel_size,
+            replaced.stride,
+            replaced.padding,
+            replaced.ceil_mode,
+            count_include_pad=False,
+            divisor_override=1 if kind == "l2" else None,  # the sum of squares
+        )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.factor * self.pool(x)
+        if self.kind == "l2":
+            squares: Tensor = self.pool(x.square())
+            return self.factor * squares.clamp_min(1e-12).sqrt()  # the root of 0 has no gradient
+        means: Tensor = self.pool(x)
+        return self.factor * means
 
 
 def _side(size: Any) -> int:
-    return int(size[0] if isinstance(size, tuple) else size)
+    return int(max(size) if isinstance(size, tuple) else size)
+
+
+def _own() -> list[store.Model]:
+    """The backbones of the store."""
+    found = []
+    for model in store.models():
+        with suppress(GencliError):  # a damaged model is none
+            if model.config.get("kind") == "backbone":
+                found.append(model)
+    return found
 
 
 def _read(name: str) -> Backbone:
@@ -164,62 +193,94 @@ def _read(name: str) -> Backbone:
     if name in built_in:
         return _from_description(name, *weights.read(built_in[name]))
     if name in weights.SOURCES:
-        return _from_source(name, weights.locate(name))
-    path = Path(name)
+        return _installed(name)
+    path = Path(name).expanduser()
     if path.is_file():
-        if known := weights.identify(path):
-            return _from_source(known, path)
-        return _from_description(path.stem, *weights.read(path))
+        state, description = weights.read(path)
+        if description.get("kind") == "backbone":
+            return _from_description(path.stem, state, description)
+        known = description.get("name") or weights.identify(path)
+        if known in weights.SOURCES:
+            return _from_source(known, state, description)
+        raise UsageError(
+            f"{path} is not a network gencli knows",
+            f"its name should begin with one of {', '.join(weights.SOURCES)}",
+        )
+    own = {model.name: model for model in sorted(_own(), key=lambda model: model.modified)}
     try:
-        model = store.find(None, name)
+        model = [*own.values()][-1] if name == "latest" and own else store.find(None, name)
+    except UsageError:
+        raise
     except GencliError as error:
         raise UsageError(f"no backbone is called {name}", f"there are {', '.join(names())}") from error
-    return _from_description(model.name, *weights.read(model.weights))
+    return _from_description(model.name, store.load_weights(model), model.config)
 
 
 def _from_description(name: str, state: dict[str, Tensor], description: Mapping[str, Any]) -> Backbone:
     """A network of gencli's own: its file says how it is built."""
     if description.get("kind") != "backbone":
         raise UsageError(f"{name} is not a backbone", "name a network trained with `gencli dream train`")
-    classes = tuple(description["classes"])
-    built = description["vgg"]
-    architecture = vgg(
-        built["widths"],
-        built["depths"],
-        classes=len(classes),
-        mean=tuple(built["mean"]),
-        std=tuple(built["std"]),
-    )
+    try:
+        classes = tuple(description["classes"])
+        built = description["vgg"]
+        with torch.device("meta"):  # nothing to draw: the values come from the file
+            architecture = vgg(
+                built["widths"],
+                built["depths"],
+                classes=len(classes),
+                mean=tuple(built["mean"]),
+                std=tuple(built["std"]),
+            )
+    except (KeyError, TypeError, ValueError) as error:
+        raise GencliError(
+            f"{name} does not say how its network is built", "the file is damaged; replace it"
+        ) from error
     backbone = Backbone(name, architecture, classes)
     _fill(backbone, state)
     return backbone
 
 
-def _from_source(name: str, path: Path) -> Backbone:
-    """A network of others, converted to gencli's form in the weights folder the first time it is met."""
+def _installed(name: str) -> Backbone:
+    """A network of others from the weights folder, converted to gencli's form the first time it is met."""
+    path = weights.locate(name)
     state, description = weights.read(path)
+    backbone = _from_source(name, state, description)
+    if not description:
+        with suppress(GencliError):  # from a folder that may only be read it is converted each time
+            _convert(name, backbone)
+    return backbone
+
+
+def _convert(name: str, backbone: Backbone) -> None:
+    weights.write(weights.converted(name), backbone.state_dict(), {"kind": "source", "name": name})
+
+
+def _from_source(name: str, state: dict[str, Tensor], description: Mapping[str, Any]) -> Backbone:
+    """A network of others, from tensors in gencli's form or as they were published."""
     with torch.device("meta"):
         architecture = BUILDERS[name]()
     backbone = Backbone(name, architecture)
     if description.get("kind") == "source":
         _fill(backbone, state)
-        return backbone
-    if architecture.origin is not None:
-        _fill(architecture.origin, {key: value for key, value in state.items() if not key.startswith("aux")})
+    elif architecture.origin is not None:
+        _fill(
+            architecture.origin,
+            {key: value for key, value in state.items() if not key.lower().startswith("aux")},
+        )
     else:
         _fill(backbone, bvlc_state(state) if name == "bvlc_googlenet" else _vgg_state(backbone, state))
-    weights.write(weights.folder() / f"{name}.safetensors", backbone.state_dict(), {"kind": "source", "name": name})
-    return backbone.float()
+    return backbone
 
 
 def _vgg_state(backbone: Backbone, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """torchvision's `features.N.weight` → our names; the classifier, nine tenths of the file, stays behind."""
-    numbers = sorted({int(key.split(".")[1]) for key in state if key.startswith("features.")})
+    """torchvision's `features.N.weight` → our names; the classifier, nine tenths of it, stays behind."""
+    numbers = sorted({int(key.split(".")[1]) for key in state if re.match(r"features\.\d+\.", key)})
     convolutions = [name for name in backbone.layers if name.startswith("conv")]
     return {
-        f"stages.{name}.0.{kind}": state[f"features.{number}.{kind}"]
+        f"stages.{name}.0.{kind}": state[key]
         for name, number in zip(convolutions, numbers, strict=False)
         for kind in ("weight", "bias")
+        if (key := f"features.{number}.{kind}") in state
     }
 
 
@@ -229,4 +290,5 @@ def _fill(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     try:
         module.load_state_dict(floats, assign=True)
     except RuntimeError as error:
-        raise GencliError(f"the weights do not fit {name}: {error}", "fetch the file again") from error
+        why = textwrap.shorten(str(error), 200, placeholder=" …")  # PyTorch names every tensor
+        raise GencliError(f"the weights do not fit {name}: {why}", "fetch the file again") from error

@@ -30,7 +30,9 @@ PREVIEW_SECONDS = 0.5  # between pictures drawn in the terminal
 class Console:
     """One command's voice."""
 
-    def __init__(self, *, quiet: bool = False, verbose: bool = False, as_json: bool = False, preview: bool = True):
+    def __init__(
+        self, *, quiet: bool = False, verbose: bool = False, as_json: bool = False, preview: bool = True
+    ):
         self.quiet, self.as_json = quiet, as_json
         self.preview = preview
         self._rich: RichConsole | None = None
@@ -56,7 +58,7 @@ class Console:
         log = logging.getLogger("gencli")
         log.handlers = [_Handler(self)]
         log.propagate = False
-        log.setLevel(logging.WARNING if self.quiet else logging.DEBUG if verbose else logging.INFO)
+        log.setLevel(logging.ERROR if self.quiet else logging.DEBUG if verbose else logging.INFO)
 
     # ---------------------------------------------------------------- standard output
 
@@ -123,20 +125,48 @@ class Bar:
         """Draw a picture above the bar, where that is wanted. `draw` is only called if it is."""
 
 
+class _Pace:
+    """How fast the work goes: what was done before it came here (a resumed run) does not count."""
+
+    def __init__(self, units: str) -> None:
+        self.units = units
+        self.began, self.first = time.monotonic(), -1.0
+
+    def rate(self, done: float) -> float:
+        """Units a second since the first report; 0 while that is not known."""
+        if self.first < 0:
+            self.began, self.first = time.monotonic(), done
+        return (done - self.first) / max(time.monotonic() - self.began, 1e-3)
+
+    def share(self, done: float, total: float | None) -> str:
+        """`3,200/10,000 steps`."""
+        if self.units == "bytes":
+            return f"{size(done)} of {size(total)}" if total else size(done)
+        if self.units == "%":
+            return f"{done:.0f} %"
+        return f"{done:,.0f}/{total:,.0f} {self.units}" if total else f"{done:,.0f} {self.units}"
+
+    def speed(self, done: float) -> str:
+        """`, 12.5 steps/s`; nothing for shares of a whole, and while it is not known."""
+        rate = self.rate(done)
+        if not rate or self.units == "%":
+            return ""
+        return f", {size(rate)}/s" if self.units == "bytes" else f", {rate:.3g} {self.units}/s"
+
+
 class _PlainBar(Bar):
     def __init__(self, console: Console, what: str, units: str) -> None:
-        self.console, self.what, self.units = console, what, units
-        self.began = self.said = time.monotonic()
+        self.console, self.what, self.pace = console, what, _Pace(units)
+        self.said = time.monotonic()
 
     def update(self, done: float, total: float | None, figures: Mapping[str, float] | None = None) -> None:
-        now = time.monotonic()
+        rate, now = self.pace.rate(done), time.monotonic()
         if now - self.said < PLAIN_SECONDS:
             return
         self.said = now
-        share = f"{done:g}/{total:g}" if total else f"{done:g}"
-        rate = done / (now - self.began)
         left = f", {clock((total - done) / rate)} left" if total and rate else ""
-        self.console.note(f"{self.what}: {share} {self.units}{left}{_figures(figures)}")
+        share, speed = self.pace.share(done, total), self.pace.speed(done)
+        self.console.note(f"{self.what}: {share}{left}{speed}{_figures(figures)}")
 
 
 @contextmanager
@@ -159,18 +189,20 @@ def _drawn_bar(rich: RichConsole, what: str, units: str, preview: bool) -> Itera
     with Live(progress, console=rich, refresh_per_second=8, transient=True) as live:
 
         class Drawn(Bar):
-            began = time.monotonic()
+            pace = _Pace(units)
             drawn = 0.0
 
-            def update(self, done: float, total: float | None, figures: Mapping[str, float] | None = None) -> None:
-                rate = done / max(time.monotonic() - self.began, 1e-6)
-                count = f"{done:g}/{total:g} {units}" if total else f"{done:g} {units}"
-                shown = f"{rate:.1f} {units}/s" + _figures(figures)
-                progress.update(task, completed=done, total=total, count=count, figures=shown)
+            def update(
+                self, done: float, total: float | None, figures: Mapping[str, float] | None = None
+            ) -> None:
+                shown = (self.pace.speed(done) + _figures(figures)).removeprefix(", ")
+                progress.update(
+                    task, completed=done, total=total, count=self.pace.share(done, total), figures=shown
+                )
 
             def show(self, draw: Callable[[], Image.Image]) -> None:
                 now = time.monotonic()
-                if preview and now - self.drawn >= PREVIEW_SECONDS:
+                if preview and not rich.no_color and now - self.drawn >= PREVIEW_SECONDS:
                     self.drawn = now
                     live.update(Group(half_blocks(draw(), min(64, rich.width - 2)), progress))
 

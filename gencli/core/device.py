@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from gencli.core.errors import UsageError
+from gencli.core.errors import GencliError, UsageError
 from gencli.core.files import home, read_json, write_json
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -54,7 +57,7 @@ def start(device: str = "auto", precision: str = "auto", threads: int | None = N
             raise UsageError(f"--threads {threads}: at least one thread is needed")
         torch.set_num_threads(threads)
     chosen = _pick(device)
-    if world_size > 1 and chosen.type == "cuda" and chosen.index is None:
+    if world_size > 1 and str(chosen) == "cuda":
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return Runtime(chosen, _precision(precision, chosen), rank, world_size)
 
@@ -63,13 +66,17 @@ def _pick(name: str) -> torch.device:
     available = devices()
     if name == "auto":
         return torch.device(next(kind for kind in ("cuda", "mps", "cpu") if kind in available))
-    kind, _, index = name.partition(":")
-    if kind not in {"cpu", "cuda", "mps"} or (index and not (kind == "cuda" and index.isdecimal())):
+    parts = re.fullmatch(r"cpu|mps|cuda(?::([0-9]{1,3}))?", name)
+    if parts is None:
         raise UsageError(f"--device {name}: not a device", "use auto, cpu, cuda, cuda:N or mps")
-    if kind not in available or (index and int(index) >= torch.cuda.device_count()):
+    kind = name.partition(":")[0]
+    if kind not in available or (kind == "cuda" and int(parts[1] or 0) >= torch.cuda.device_count()):
         here = ", ".join(available.values())
-        raise UsageError(f"--device {name}: not on this machine, which has {here}", "leave --device out, or name one of these")
-    return torch.device(name)
+        raise UsageError(
+            f"--device {name}: not on this machine, which has {here}",
+            "leave --device out, or name one of these",
+        )
+    return torch.device(kind, int(parts[1])) if parts[1] else torch.device(kind)
 
 
 def _precision(name: str, device: torch.device) -> torch.dtype:
@@ -79,7 +86,9 @@ def _precision(name: str, device: torch.device) -> torch.dtype:
     if name not in PRECISIONS:
         raise UsageError(f"--precision {name}: not a precision", "use auto, fp32, bf16 or fp16")
     if name == "fp16" and device.type == "cpu":
-        raise UsageError("--precision fp16 needs a GPU; the CPU computes in fp32 or bf16", "use --precision fp32")
+        raise UsageError(
+            "--precision fp16: needs a GPU; the CPU computes in fp32 or bf16", "use --precision fp32"
+        )
     return PRECISIONS[name]
 
 
@@ -91,7 +100,8 @@ def devices() -> dict[str, str]:
         found["cuda"] = ", ".join(f"cuda:{i} ({name})" for i, name in enumerate(names))
     if torch.backends.mps.is_available():
         found["mps"] = "mps (Apple GPU)"
-    found["cpu"] = f"cpu ({torch.get_num_threads()} threads)"
+    threads = torch.get_num_threads()
+    found["cpu"] = f"cpu ({threads} thread{'s' if threads > 1 else ''})"
     return found
 
 
@@ -104,31 +114,42 @@ def memory_format(device: torch.device) -> torch.memory_format:
     """
     file = home() / "cache" / "memory-format.json"
     key = f"{platform.node()} {device} torch {torch.__version__} threads {torch.get_num_threads()}"
-    known = read_json(file) if file.is_file() else {}
-    if key not in known:
-        known[key] = _channels_last_is_faster(device)
-        write_json(file, known)
+    known: Any = {}
+    with suppress(GencliError):  # a damaged memory is as good as none, and one that cannot be written too
+        known = read_json(file) if file.is_file() else {}
+    if not isinstance(known, dict) or not isinstance(known.get(key), bool):
+        known = {**(known if isinstance(known, dict) else {}), key: _channels_last_is_faster(device)}
+        with suppress(GencliError):
+            write_json(file, known)
     return torch.channels_last if known[key] else torch.contiguous_format
 
 
 def _channels_last_is_faster(device: torch.device) -> bool:
-    """Whether it is, by the best of a few runs taken in turn, so that other work on the machine hits both alike."""
-    rounds = {layout: _layout_probe(device, layout) for layout in (torch.channels_last, torch.contiguous_format)}
+    """Whether it is, by the best of a few runs taken in turn: other work on the machine hits both alike."""
+    rounds = {
+        layout: _layout_probe(device, layout) for layout in (torch.channels_last, torch.contiguous_format)
+    }
     for run in rounds.values():
         run()  # warm
     seconds = [[run() for run in rounds.values()] for _ in range(6)]
-    best_last, best_contiguous = (min(column) for column in zip(*seconds, strict=True))
-    return best_last < best_contiguous
+    return min(last for last, _ in seconds) < min(contiguous for _, contiguous in seconds)
 
 
 def _layout_probe(device: torch.device, layout: torch.memory_format) -> Callable[[], float]:
     """A function that takes the seconds of one gradient of two convolutions in a layout."""
     draw = torch.Generator().manual_seed(0)
-    net = nn.Sequential(*(nn.utils.skip_init(nn.Conv2d, a, b, 3, padding=1) for a, b in ((32, 64), (64, 64))))
+    with torch.device("meta"):  # draws nothing from PyTorch's own generator
+        net = nn.Sequential(nn.Conv2d(32, 64, 3, padding=1), nn.Conv2d(64, 64, 3, padding=1))
+    net.to_empty(device="cpu")
     for weight in net.parameters():
         nn.init.normal_(weight, std=0.05, generator=draw)
-    net.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-    picture = torch.rand(1, 32, 128, 128, generator=draw).to(device).contiguous(memory_format=layout).requires_grad_()
+    net.to(device).to(memory_format=layout)
+    picture = (
+        torch.rand(1, 32, 128, 128, generator=draw)
+        .to(device)
+        .contiguous(memory_format=layout)
+        .requires_grad_()
+    )
 
     def seconds() -> float:
         began = time.perf_counter()
@@ -153,3 +174,28 @@ def generator(seed: int, *stream: int) -> torch.Generator:
         mixed ^= mixed >> 31
     return torch.Generator().manual_seed(mixed - (1 << 63))
 
+
+def free_memory(device: torch.device) -> int:
+    """Bytes that can still be had on `device`: on a GPU as its driver says, on the CPU what the system has
+    available, or a container's limit allows, whichever is less."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device.type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    found = [_available()]
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdecimal():
+        found.append(int(text) - int(used.read_text()))
+    return max(0, min(found))
+
+
+def _available() -> int:
+    info = Path("/proc/meminfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    # elsewhere only the whole is known; half of it is taken to be free
+    return (
+        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if hasattr(os, "sysconf") else 4 << 30
+    )

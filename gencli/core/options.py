@@ -12,17 +12,21 @@ that were really given reach the dataclass, so presets and resumed runs can tell
 
 from __future__ import annotations
 
+import copy
 import inspect
 import math
 import os
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gencli.core.errors import UsageError
 
 O = TypeVar("O", bound="Options")  # noqa: E741
+
+EVERYWHERE = "Everywhere"  # the panel of the flags every action understands
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,17 @@ class Options:
     Raises UsageError naming the flag, the value and what was expected.
     """
 
+    panel: ClassVar[str] = "Options"  # under which its flags stand in the help
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     given: ClassVar[frozenset[str]] = frozenset()  # the options a person named; instances may carry their own
 
     def __post_init__(self) -> None:
-        for item, flag, _ in described(type(self)):
+        for item, flag, hint in described(type(self)):
             value = getattr(self, item.name)
-            for single in value if isinstance(value, (tuple, list)) else [value]:
-                _check(spelling(item.name), single, flag)
+            if value is None and _bare(hint) is not hint:
+                continue
+            for single in _members(spelling(item.name), value, hint):
+                _check(spelling(item.name), single, flag, _member_type(hint))
 
     @classmethod
     def build(cls: type[O], given: Mapping[str, Any], preset: str | None = None) -> O:
@@ -90,55 +97,80 @@ def spelling(name: str) -> str:
 def described(options: type[Options]) -> list[tuple[Field[Any], Flag, Any]]:
     """The fields that are flags, each with its Flag and bare type."""
     hints = get_type_hints(options, include_extras=True)
-    found = []
-    for item in fields(options):
-        hint = hints[item.name]
-        for extra in getattr(hint, "__metadata__", ()):
-            if isinstance(extra, Flag):
-                found.append((item, extra, get_args(hint)[0]))
-    return found
+    return [
+        (item, extra, get_args(hints[item.name])[0])
+        for item in fields(options)
+        for extra in getattr(hints[item.name], "__metadata__", ())
+        if isinstance(extra, Flag)
+    ]
 
 
-def _check(name: str, value: Any, flag: Flag) -> None:
-    if value is None:
-        return
+def _members(name: str, value: Any, hint: Any) -> Iterable[Any]:
+    """The single values of a field: of a tuple its members, of a dict its weights."""
+    outer = get_origin(_bare(hint))
+    if outer is None:
+        return [value]
+    if not isinstance(value, (tuple, list) if outer is tuple else outer):
+        raise UsageError(f"{name} {value!r}: expected several values")
+    return value.values() if isinstance(value, dict) else value
+
+
+def _check(name: str, value: Any, flag: Flag, kind: type) -> None:
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise UsageError(f"{name} {value!r}: expected {_KINDS.get(kind, kind.__name__)}")
     if flag.choices and value not in flag.choices:
         raise UsageError(f"{name} {value}: not one of {', '.join(flag.choices)}")
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         low = -math.inf if flag.minimum is None else flag.minimum
         high = math.inf if flag.maximum is None else flag.maximum
-        if not low <= value <= high:  # also refuses NaN
-            wanted = f"at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-            raise UsageError(f"{name} {value:g}: must be {wanted}")
+        if not (low <= value <= high and math.isfinite(value)):
+            raise UsageError(f"{name} {value}: must be {_range(low, high)}")
+
+
+_KINDS = {int: "a whole number", float: "a number", str: "text", bool: "yes or no"}
+
+
+def _range(low: float, high: float) -> str:
+    least, most = (str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (low, high))
+    if high == math.inf:
+        return "a finite number" if low == -math.inf else f"at least {least}"
+    return f"at most {most}" if low == -math.inf else f"from {least} to {most}"
 
 
 def weighted(name: str, values: list[str]) -> dict[str, float]:
-    """`NAME` or `NAME=WEIGHT`, repeated → {name: weight}; a bare name weighs 1."""
+    """`NAME` or `NAME=WEIGHT`, repeated → {name: weight}; a bare name weighs 1. UsageError for others."""
     found = {}
     for value in values:
-        key, equals, number = value.rpartition("=") if "=" in value else (value, "", "1")
-        try:
-            found[key] = float(number)
-        except ValueError:
-            raise UsageError(f"{name} {value}: {number!r} is not a number", f"write {name} NAME=WEIGHT") from None
-        if not key or not math.isfinite(found[key]):
+        key, _, number = value.rpartition("=") if "=" in value else (value, "", "1")
+        if not key:
             raise UsageError(f"{name} {value}: expected NAME=WEIGHT")
+        found[key] = _number(f"{name} {value}", number)
     return found
 
 
-def numbers(name: str, text: str) -> tuple[float, ...]:
-    """`0.2,0.5` → (0.2, 0.5)."""
+def _number(where: str, text: str) -> float:
     try:
-        return tuple(float(part) for part in text.split(","))
+        number = float(text)
     except ValueError:
-        raise UsageError(f"{name} {text}: expected numbers with commas between them") from None
+        raise UsageError(f"{where}: {text!r} is not a number") from None
+    if not math.isfinite(number):
+        raise UsageError(f"{where}: {text!r} is not a finite number")
+    return number
+
+
+def _whole(where: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise UsageError(f"{where}: {text!r} is not a whole number") from None
 
 
 # ------------------------------------------------------------------ flags that mean the same everywhere
 
-Steps = Annotated[Union[int, None], Flag("Train for this many steps.", minimum=1)]
-Epochs = Annotated[Union[float, None], Flag("Train for this many passes over the data.", minimum=0)]
-Minutes = Annotated[Union[float, None], Flag("Train for this many minutes.", minimum=0)]
+Steps = Annotated[int | None, Flag("Train for this many steps.", minimum=1)]
+Epochs = Annotated[float | None, Flag("Train for this many passes over the data.", minimum=0)]
+Minutes = Annotated[float | None, Flag("Train for this many minutes.", minimum=0)]
 Preset = "preset"
 
 
@@ -146,14 +178,23 @@ Preset = "preset"
 class Common(Options):
     """What every action understands."""
 
-    device: Annotated[str, Flag("auto, cpu, cuda, cuda:N or mps.", shown_default="GENCLI_DEVICE, or auto")] = field(
-        default_factory=lambda: os.environ.get("GENCLI_DEVICE") or "auto"
-    )
-    precision: Annotated[str, Flag("Precision of the arithmetic.", choices=("auto", "fp32", "bf16", "fp16"))] = "auto"
-    threads: Annotated[Union[int, None], Flag("CPU threads.", minimum=1, shown_default="all")] = None
+    panel: ClassVar[str] = EVERYWHERE
+
+    device: Annotated[
+        str, Flag("auto, cpu, cuda, cuda:N or mps.", shown_default="GENCLI_DEVICE, or auto")
+    ] = field(default_factory=lambda: os.environ.get("GENCLI_DEVICE") or "auto")
+    precision: Annotated[
+        str, Flag("Precision of the arithmetic.", choices=("auto", "fp32", "bf16", "fp16"))
+    ] = "auto"
+    threads: Annotated[int | None, Flag("CPU threads.", minimum=1, shown_default="all")] = None
     seed: Annotated[
-        Union[int, None],
-        Flag("The same seed gives the same result.", minimum=0, maximum=2**63 - 1, shown_default="drawn and printed"),
+        int | None,
+        Flag(
+            "The same seed gives the same result.",
+            minimum=0,
+            maximum=2**63 - 1,
+            shown_default="drawn and printed",
+        ),
     ] = None
     offline: Annotated[bool, Flag("Never touch the network.")] = False
     preview: Annotated[bool, Flag("Draw pictures in the terminal while they grow.")] = True
@@ -182,13 +223,15 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             bundles[parameter.name] = hint
             parameters += _typer_parameters(hint)
         else:
-            parameters.append(parameter.replace(annotation=hint, kind=inspect.Parameter.KEYWORD_ONLY))
+            parameters.append(
+                parameter.replace(annotation=_readable(hint), kind=inspect.Parameter.KEYWORD_ONLY)
+            )
 
     def run(**values: Any) -> None:
         preset = values.pop(Preset, None)
         for name, kind in bundles.items():
             given = {}
-            for item, flag, hint in described(kind):
+            for item, _, hint in described(kind):
                 value = values.pop(item.name)
                 if value is not None and value != []:
                     given[item.name] = _parse(spelling(item.name), value, hint)
@@ -205,30 +248,51 @@ def _typer_parameters(options: type[Options]) -> list[inspect.Parameter]:
     import typer
 
     found = []
-    panel = options.__dict__.get("panel", "Options")
     for item, flag, hint in described(options):
-        kind, how = _typer_type(hint)
+        kind, metavar = _typer_type(hint)
+        default = _default(item)
         name = spelling(item.name)
-        declared = [f"{name}/--no-{name[2:]}"] if kind is bool else [name]
-        if flag.short:
-            declared = [flag.short, *([name] if kind is bool else declared)]
+        declared = f"{name}/--no-{name[2:]}" if kind is bool and default is True else name
+        shown = flag.shown_default or _shown(default)
         info = typer.Option(
-            *declared,
-            help=flag.help + (f" [{'|'.join(flag.choices)}]" if flag.choices else ""),
-            metavar=how,
-            show_default=flag.shown_default or _shown(item),
-            rich_help_panel=panel,
+            *([flag.short] if flag.short else []),
+            declared,
+            help=flag.help + (f" [default: {shown}]" if shown else ""),
+            metavar="|".join(flag.choices) or metavar,
+            show_default=False,
+            rich_help_panel=options.panel,
         )
-        annotation = Annotated[Union[kind, None], info]
-        found.append(inspect.Parameter(item.name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+        found.append(_parameter(item.name, kind, info))
     if options.presets:
-        info = typer.Option("--preset", help=f"A recipe's exact numbers [{'|'.join(options.presets)}].", rich_help_panel=panel)
-        found.append(
-            inspect.Parameter(
-                Preset, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[Union[str, None], info]
-            )
+        info = typer.Option(
+            "--preset",
+            help="A recipe's exact numbers.",
+            metavar="|".join(options.presets),
+            rich_help_panel=options.panel,
         )
+        found.append(_parameter(Preset, str, info))
     return found
+
+
+def _parameter(name: str, kind: Any, info: Any) -> inspect.Parameter:
+    annotation = Annotated[kind | None, info]  # None: not given
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
+
+
+def _readable(hint: Any) -> Any:
+    """A command's own parameter in the same clothes: N and PATH for what to write, `[default: …]` bare."""
+    import typer
+
+    infos = [
+        extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, typer.models.OptionInfo)
+    ]
+    if not infos:
+        return hint
+    info = copy.copy(infos[0])
+    info.metavar = info.metavar or _metavar(get_args(hint)[0])
+    if isinstance(info.show_default, str):
+        info.help, info.show_default = f"{info.help} [default: {info.show_default}]", False
+    return Annotated[get_args(hint)[0], info]
 
 
 def _bare(hint: Any) -> Any:
@@ -238,34 +302,59 @@ def _bare(hint: Any) -> Any:
     return hint
 
 
+def _member_type(hint: Any) -> Any:
+    """The type of a field's single values: float of `tuple[float, ...]` and of `dict[str, float]`."""
+    kind = _bare(hint)
+    inner = get_args(kind)
+    if get_origin(kind) is dict:
+        return inner[1]
+    return inner[0] if get_origin(kind) in (tuple, list) else kind
+
+
 def _typer_type(hint: Any) -> tuple[Any, str | None]:
     """The type Typer parses a field as, and the metavar that says what to write."""
-    kind = _bare(hint)
+    kind, member = _bare(hint), _member_type(hint)
     if get_origin(kind) is dict:
         return list[str], "NAME[=WEIGHT]"
     if get_origin(kind) is tuple:
-        return (str, "N,N,…") if get_args(kind)[0] in (int, float) else (list[str], None)
-    return kind, None
+        return (list[str], "TEXT") if member is str else (str, "N,N,…")
+    return str if member in (int, float) else kind, _metavar(
+        hint
+    )  # numbers are parsed here: errors name the value
+
+
+def _metavar(hint: Any) -> str | None:
+    """What to write for a value of a type; None for a switch."""
+    return {int: "N", float: "N", bool: None, Path: "PATH"}.get(_member_type(hint), "TEXT")
 
 
 def _parse(name: str, value: Any, hint: Any) -> Any:
-    kind = _bare(hint)
+    """What Typer hands over for a flag → the field's value."""
+    kind, member = _bare(hint), _member_type(hint)
     if get_origin(kind) is dict:
         return weighted(name, value)
-    if get_origin(kind) is tuple:
-        member = get_args(kind)[0]
-        return tuple(value) if member is str else tuple(member(n) for n in numbers(name, value))
-    return value
+    if member not in (int, float):
+        return tuple(value) if get_origin(kind) is tuple else value
+    convert, where = _whole if member is int else _number, f"{name} {value}"
+    return (
+        tuple(convert(where, part) for part in value.split(","))
+        if get_origin(kind) is tuple
+        else convert(where, value)
+    )
 
 
-def _shown(item: Field[Any]) -> str | bool:
-    value = item.default if item.default is not MISSING else item.default_factory()  # type: ignore[misc]
-    if value is None or value == () or value == {} or value is False:
-        return False
+def _default(item: Field[Any]) -> Any:
+    return item.default if item.default_factory is MISSING else item.default_factory()
+
+
+def _shown(value: Any) -> str:
+    """A default as one would write it on the command line; "" for none."""
+    if value is None or value is False:
+        return ""
     if isinstance(value, bool):
-        return "yes"
+        return "on"
     if isinstance(value, dict):
-        return " ".join(f"{k}={v:g}" for k, v in value.items())
+        return " ".join(f"{name}={weight:g}" for name, weight in value.items())
     if isinstance(value, tuple):
-        return ",".join(str(v) for v in value)
-    return str(value)
+        return ",".join(_shown(member) for member in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

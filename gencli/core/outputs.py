@@ -7,6 +7,7 @@ import itertools
 import logging
 import os
 import re
+import shlex
 import shutil
 import string
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 
 from PIL import Image, PngImagePlugin
 
+import gencli
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.files import atomic_write
 
@@ -73,6 +75,16 @@ class Target:
         else:
             _write_file(Path(os.path.realpath(self.path)), data)  # a link stays a link
         return str(self.path)
+
+
+def command_line() -> str:
+    """The command as it was typed, quoted for a shell: what a result or a model says it was made with."""
+    return shlex.join(["gencli", *sys.argv[1:]])
+
+
+def note(seed: int) -> dict[str, str]:
+    """The metadata of a result: `Target.write` puts it into the file."""
+    return {"Software": f"gencli {gencli.__version__}", "Command": command_line(), "Seed": str(seed)}
 
 
 def encode(image: Image.Image, format: str, note: Mapping[str, str]) -> bytes:

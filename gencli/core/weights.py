@@ -11,15 +11,16 @@ import hashlib
 import json
 import re
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 from urllib.error import URLError
 
 import gencli
 from gencli.core.errors import GencliError, MissingError, UsageError
-from gencli.core.files import home, offline
+from gencli.core.files import atomic_write, home, offline
 from gencli.core.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -42,20 +43,25 @@ class Source:
     licence: str
 
 
-_TORCHVISION = "https://download.pytorch.org/models/"
-_IMAGENET = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms are research only"
+def _torchvision(name: str, file: str, megabytes: float) -> Source:
+    """torchvision's files carry the start of their hash in their name."""
+    licence = "BSD-3-Clause (torchvision); trained on ImageNet, whose terms are research only"
+    url = f"https://download.pytorch.org/models/{file}"
+    return Source(name, file, url, Path(file).stem.rpartition("-")[2], megabytes, licence)
+
+
 SOURCES = {
     source.name: source
     for source in (
-        Source("vgg16", "vgg16-397923af.pth", _TORCHVISION + "vgg16-397923af.pth", "397923af", 553, _IMAGENET),
-        Source("vgg19", "vgg19-dcbb9e9d.pth", _TORCHVISION + "vgg19-dcbb9e9d.pth", "dcbb9e9d", 575, _IMAGENET),
-        Source("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth", _TORCHVISION + "squeezenet1_1-b8a52dc0.pth", "b8a52dc0", 5, _IMAGENET),
-        Source("googlenet", "googlenet-1378be20.pth", _TORCHVISION + "googlenet-1378be20.pth", "1378be20", 52, _IMAGENET),
-        Source("inception_v3", "inception_v3_google-0cc3c7bd.pth", _TORCHVISION + "inception_v3_google-0cc3c7bd.pth", "0cc3c7bd", 109, _IMAGENET),
-        Source("resnet50", "resnet50-0676ba61.pth", _TORCHVISION + "resnet50-0676ba61.pth", "0676ba61", 103, _IMAGENET),
+        _torchvision("vgg16", "vgg16-397923af.pth", 553),
+        _torchvision("vgg19", "vgg19-dcbb9e9d.pth", 575),
+        _torchvision("squeezenet1_1", "squeezenet1_1-b8a52dc0.pth", 5),
+        _torchvision("googlenet", "googlenet-1378be20.pth", 52),
+        _torchvision("inception_v3", "inception_v3_google-0cc3c7bd.pth", 109),
+        _torchvision("resnet50", "resnet50-0676ba61.pth", 103),
         Source("bvlc_googlenet", "bvlc_googlenet.safetensors", None, "", 28, "unrestricted (BVLC model zoo)"),
     )
-}  # fmt: skip
+}
 
 
 def built_in_folder() -> Path:
@@ -68,6 +74,11 @@ def built_in_folder() -> Path:
 def folder() -> Path:
     """Where weights of others are put, by `pull` or by hand: `GENCLI_HOME/weights`."""
     return home() / "weights"
+
+
+def converted(name: str) -> Path:
+    """The file of a known network in gencli's form; it may not be there yet."""
+    return folder() / f"{name}.safetensors"
 
 
 def built_in() -> dict[str, Path]:
@@ -88,15 +99,13 @@ def locate(name: str) -> Path:
 
     Raises UsageError for a name nobody knows, MissingError (exit 3) when the file has to be fetched first.
     """
-    if name not in SOURCES:
-        raise UsageError(f"no network is called {name}", f"known are {', '.join(SOURCES)}")
-    converted = folder() / f"{name}.safetensors"
-    if converted.is_file():
-        return converted
+    source = _source(name)
+    if converted(name).is_file():
+        return converted(name)
     dropped = sorted(path for path in folder().glob("*") if identify(path) == name)
     if dropped:
         return dropped[0]
-    raise _missing(SOURCES[name])
+    raise _missing(source)
 
 
 def is_here(name: str) -> bool:
@@ -108,12 +117,22 @@ def is_here(name: str) -> bool:
     return True
 
 
-def _missing(source: Source) -> MissingError:
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        raise UsageError(f"no network is called {name}", f"known are {', '.join(SOURCES)}")
+    return SOURCES[name]
+
+
+def _missing(source: Source, message: str | None = None) -> MissingError:
     where = f"put {source.file} into {folder()}"
     if source.url is None:
-        return MissingError(f"the weights of {source.name} are not here, and no download of them can be read", where)
+        message = (
+            message
+            or f"the weights of {source.name} are not here, and nobody offers them in a form gencli reads"
+        )
+        return MissingError(message, where)
     return MissingError(
-        f"the weights of {source.name} are not here ({source.megabytes:.0f} MB)",
+        message or f"the weights of {source.name} are not here ({source.megabytes:.0f} MB)",
         f"`gencli models pull {source.name}`, or {where}\n"
         f"  from {source.url}\n  SHA-256 begins with {source.sha256}; licence: {source.licence}",
     )
@@ -122,50 +141,50 @@ def _missing(source: Source) -> MissingError:
 def pull(name: str, report: Report | None = None) -> Path:
     """Download a known network's published file into `folder()` and return its path.
 
-    The bytes stream into a `.part` file and are hashed while they are written; only a file whose
+    The bytes are hashed while they stream into a temporary `.part` file beside it; only a file whose
     SHA-256 begins as published takes its name. `report(done, total)` is called as bytes arrive.
 
-    Raises MissingError when offline or when the server cannot be reached, GencliError for a wrong hash.
+    Raises MissingError when offline or when the file cannot be had from the server, GencliError for a
+    wrong hash or when the file cannot be written.
     """
-    if name not in SOURCES:
-        raise UsageError(f"no network is called {name}", f"known are {', '.join(SOURCES)}")
-    source = SOURCES[name]
+    source = _source(name)
     if source.url is None or offline():
         raise _missing(source)
     target = folder() / source.file
-    try:
-        with urllib.request.urlopen(source.url, timeout=TIMEOUT) as answer:
-            total = int(answer.headers.get("Content-Length") or 0)
-            _receive(answer.read, target, total, source, report)
-    except (URLError, TimeoutError, ConnectionError) as error:
-        missing = _missing(source)
-        reason = getattr(error, "reason", error)
-        raise MissingError(f"could not download {source.url}: {reason}", missing.hint) from error
+
+    def receive(file: BinaryIO) -> None:
+        digest, done = hashlib.sha256(), 0
+        for chunk, total in _download(source):
+            file.write(chunk)
+            digest.update(chunk)
+            done += len(chunk)
+            if report:
+                report(done, max(total, done))
+        if not (found := digest.hexdigest()).startswith(source.sha256):
+            raise GencliError(
+                f"{source.url} has SHA-256 {found}, expected one that begins with {source.sha256}",
+                "the download was damaged or replaced and has been thrown away; try again",
+            )
+
+    atomic_write(target, receive)
     return target
 
 
-def _receive(read: Callable[[int], bytes], target: Path, total: int, source: Source, report: Report | None) -> None:
-    part = target.with_name(target.name + ".part")
-    digest, done = hashlib.sha256(), 0
+def _download(source: Source) -> Iterator[tuple[bytes, int]]:
+    """The bytes of a source piece by piece, each with the size of the whole (0: not told)."""
+    assert source.url is not None
+    done = 0
     try:
-        part.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            while chunk := read(CHUNK):
-                file.write(chunk)
-                digest.update(chunk)
+        with urllib.request.urlopen(source.url, timeout=TIMEOUT) as answer:
+            total = int(answer.headers.get("Content-Length") or 0)
+            while chunk := answer.read(CHUNK):
                 done += len(chunk)
-                if report:
-                    report(done, max(total, done))
-        if total and done < total:
+                yield chunk, total
+        if done < total:
             raise ConnectionError(f"the connection closed after {done} of {total} bytes")
-        if not digest.hexdigest().startswith(source.sha256):
-            raise GencliError(
-                f"{source.url} has SHA-256 {digest.hexdigest()}, expected one that begins with {source.sha256}",
-                "the download was damaged or replaced and has been thrown away; try again",
-            )
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+    except (OSError, HTTPException, ValueError) as error:
+        reason = error.reason if type(error) is URLError else str(error) or type(error).__name__
+        raise _missing(source, f"could not download {source.url}: {reason}") from error
 
 
 # ------------------------------------------------------------------ files
@@ -179,18 +198,36 @@ def read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if path.suffix == ".pth":
         return _read_pth(path), {}
     state, metadata = read_tensors(path)
-    return state, json.loads(metadata.get("gencli", "{}"))
+    try:
+        description = json.loads(metadata.get("gencli", "{}"))
+    except ValueError:
+        description = {}
+    return state, description if isinstance(description, dict) else {}
+
+
+def describe(path: Path) -> dict[str, Any]:
+    """The description in the header of a safetensors file of ours, without reading the tensors."""
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        return dict(json.loads(file.metadata()["gencli"]))
 
 
 def _read_pth(path: Path) -> dict[str, Tensor]:
     import torch
 
     try:
-        return dict(torch.load(path, map_location="cpu", weights_only=True))
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged files raise whatever their damage makes of them
         raise GencliError(
-            f"{path} cannot be read as plain weights: {type(error).__name__}", "the file is damaged; fetch it again"
+            f"{path} cannot be read as plain weights: {type(error).__name__}",
+            "the file is damaged; fetch it again",
         ) from error
+    if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
+        raise GencliError(
+            f"{path} does not hold the tensors of a network", "save its state dict: names and tensors"
+        )
+    return loaded
 
 
 def write(path: Path, state: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:

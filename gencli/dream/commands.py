@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gencli.core.commands import art, command_line
+from gencli.core.commands import art
 from gencli.core.console import Console, clock
 from gencli.core.errors import UsageError
 from gencli.core.options import Common, command
@@ -40,7 +40,7 @@ def train(
 
         gencli stylize photo.jpg painting.jpg --backbone mine
     """
-    from gencli.core import datasets, device, store, training
+    from gencli.core import datasets, device, outputs, store, training
     from gencli.dream import teacher
     from gencli.dream.training import ClassifierRecipe, batches, describe
 
@@ -74,7 +74,7 @@ def train(
         "options": options.to_dict(),
         "seed": seed,
         "data": {"name": learnt.name, "fingerprint": learnt.fingerprint},
-        "command": command_line(),
+        "command": outputs.command_line(),
     }
     with console.bar(f"training {name}") as bar:
 

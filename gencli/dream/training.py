@@ -7,8 +7,9 @@ rate rises and falls once (Smith & Topin 2018), and a teacher network may soften
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -25,6 +26,19 @@ from gencli.dream.options import BackboneTraining
 
 WARM_UP = {"onecycle": 0.25, "cosine": 0.02}  # share of the training in which the rate rises
 SHOWN = 40  # held-out pictures in a preview
+
+
+@dataclass
+class Stage:
+    """The size the pictures have grown to: part of what a resume needs."""
+
+    size: int
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"size": self.size}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.size = state_dict["size"]
 
 
 class ClassifierRecipe(Recipe):
@@ -54,11 +68,14 @@ class ClassifierRecipe(Recipe):
         others = [weight for weight in self.net.parameters() if weight.ndim <= 1]
         groups = [{"params": decayed, "weight_decay": options.weight_decay}, {"params": others, "weight_decay": 0.0}]
         self.optimizer = torch.optim.SGD(groups, options.rate, options.momentum, nesterov=options.momentum > 0)
+        self.stage = Stage(options.sizes[0])
         self.modules = {"net": self.net}
         self.optimizers = {"net": self.optimizer}
+        self.extras = {"stage": self.stage}
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        pictures = self.at_size(batch.pictures, picture_size(self.options, progress))
+        self.stage.size = picture_size(self.options, progress)
+        pictures = self.at_size(batch.pictures)
         targets = self.targets(batch)  # (B, classes)
         with self.runtime.autocast():
             logits = self.net.logits(pictures)
@@ -79,7 +96,9 @@ class ClassifierRecipe(Recipe):
             targets = torch.lerp(targets, soft, self.options.teacher_weight)
         return targets
 
-    def at_size(self, pictures: Tensor, size: int) -> Tensor:
+    def at_size(self, pictures: Tensor) -> Tensor:
+        """Pictures at the size the training has come to, in the device's favourite layout."""
+        size = self.stage.size
         if pictures.shape[-1] != size:
             pictures = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
         return pictures.contiguous(memory_format=self.layout)
@@ -89,12 +108,12 @@ class ClassifierRecipe(Recipe):
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Top-1 and top-5 accuracy and the mean cross-entropy (nats) on the held-out pictures, at the last size."""
+        """Top-1 and top-5 accuracy and the mean cross-entropy (nats) on the held-out pictures."""
         self.net.eval()
         right1 = right5 = loss = 0.0
         for batch in in_order(self.held_out, 256, device=self.runtime.device):
             with self.runtime.autocast():
-                logits = self.net.logits(self.at_size(batch.pictures, self.options.sizes[-1])).float()
+                logits = self.net.logits(self.at_size(batch.pictures)).float()
             assert batch.labels is not None
             best = logits.topk(min(5, logits.shape[1])).indices == batch.labels[:, None]
             right1 += float(best[:, 0].sum())
@@ -111,7 +130,7 @@ class ClassifierRecipe(Recipe):
         shown = self.held_out.subset(chosen)
         (batch,) = in_order(shown, SHOWN, device=self.runtime.device)
         self.net.eval()
-        guesses = self.net.logits(self.at_size(batch.pictures, self.options.sizes[-1])).argmax(1)
+        guesses = self.net.logits(self.at_size(batch.pictures)).argmax(1)
         self.net.train()
         green, red = torch.tensor([0.2, 0.7, 0.3]), torch.tensor([0.85, 0.2, 0.2])
         frames = torch.where((guesses == batch.labels).cpu()[:, None], green, red)

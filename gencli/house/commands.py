@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import sys
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gencli.core.commands import Group
+from gencli.core import store, weights
+from gencli.core.commands import App
 from gencli.core.console import Console, size
+from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import Common, command
 
-models = typer.Typer(help="The models you trained, and the networks of others.", cls=Group, no_args_is_help=True)
-data = typer.Typer(help="Picture sets to train with.", cls=Group, no_args_is_help=True)
+models = App("The models you trained, and the networks of others.")
+data = App("Picture sets to train with.")
 
-Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, ART/NAME, its folder, or `latest`.")]
+Model = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A model's name, ART/NAME, its folder, or `latest`.")
+]
 Art = Annotated[str | None, typer.Option("--art", help="Only the models of this art.")]
-DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")
+]
 
 
-def _find(which: str, art: str | None = None):  # type: ignore[no-untyped-def]
-    from gencli.core import store
-
-    if art is None and which.count("/") == 1 and not Path(which).exists():
-        art, which = which.split("/")
+def _find(which: str, art: str | None) -> store.Model:
+    if art is None and which.endswith("/latest") and not Path(which).exists():
+        art, which = which.split("/")[-2:]
     return store.find(art, which)
 
 
@@ -32,34 +40,74 @@ def _find(which: str, art: str | None = None):  # type: ignore[no-untyped-def]
 @command
 def list_models(common: Common, art: Art = None) -> None:
     """List the models of the store, those that ship, and the networks of others."""
-    from gencli.core import store, weights
-
     console = Console.start(common)
-    rows = [
-        (model.art, model.name, model.state, size(model.size), f"{datetime.fromtimestamp(model.modified):%Y-%m-%d %H:%M}")
+    found: list[dict[str, Any]] = [
+        {
+            "art": model.art,
+            "name": model.name,
+            "state": model.state,
+            "bytes": model.size,
+            "changed": model.modified,
+        }
         for model in store.models(art)
     ]
     if art is None:
-        rows += [("backbone", name, "built in", size(path.stat().st_size), "") for name, path in weights.built_in().items()]
-        for name, source in weights.SOURCES.items():
-            here = weights.is_here(name)
-            rows.append(("backbone", name, "here" if here else "to pull" if source.url else "to put there", f"{source.megabytes:.0f} MB", ""))
+        found += [_network(name) for name in (*weights.built_in(), *weights.SOURCES)]
     if common.json:
-        for row in rows:
-            console.record(dict(zip(("art", "name", "state", "size", "changed"), row, strict=True)))
-    else:
-        console.table("models", ("art", "name", "state", "size", "changed"), rows)
+        for about in found:
+            console.record(about)
+        return
+    rows = [
+        (
+            about["art"],
+            about["name"],
+            about["state"],
+            size(about["bytes"]),
+            f"{datetime.fromtimestamp(about['changed']):%Y-%m-%d %H:%M}" if about["changed"] else "",
+        )
+        for about in found
+    ]
+    console.table("models", ("art", "name", "state", "size", "changed"), rows)
+
+
+def _network(name: str) -> dict[str, Any]:
+    """A network that ships, or one of others."""
+    if built_in := weights.built_in().get(name):
+        return {
+            "art": "backbone",
+            "name": name,
+            "state": "built in",
+            "bytes": built_in.stat().st_size,
+            "changed": None,
+        }
+    source = weights.SOURCES[name]
+    state = "here" if weights.is_here(name) else "to pull" if source.url else "to put there"
+    return {
+        "art": "backbone",
+        "name": name,
+        "state": state,
+        "bytes": round(source.megabytes * 1e6),
+        "changed": None,
+    }
 
 
 @models.command("show")
 @command
 def show_model(model: Model, common: Common, art: Art = None) -> None:
     """Show how a model was made."""
-    import json
-
     console = Console.start(common)
-    found = _find(model, art)
-    about = {"name": found.name, "folder": str(found.folder), "state": found.state, "bytes": found.size, **found.config}
+    if art is None and model in weights.SOURCES:
+        about = _network(model) | asdict(weights.SOURCES[model])
+    elif art is None and model in weights.built_in():
+        about = (
+            _network(model)
+            | {"file": str(weights.built_in()[model])}
+            | weights.describe(weights.built_in()[model])
+        )
+    else:
+        found = _find(model, art)
+        about = {"name": found.name, "folder": str(found.folder), "state": found.state, "bytes": found.size}
+        about |= found.config
     if common.json:
         console.record(about)
     else:
@@ -69,10 +117,21 @@ def show_model(model: Model, common: Common, art: Art = None) -> None:
 @models.command("path")
 @command
 def model_path(model: Model, common: Common, art: Art = None) -> None:
-    """Print a model's folder."""
+    """Print a model's folder, or a network's file."""
     console = Console.start(common)
-    found = _find(model, art)
-    console.record({"path": str(found.folder)}) if common.json else console.result(str(found.folder))
+    if art is None and model in weights.built_in():
+        _say_where(console, weights.built_in()[model])
+    elif art is None and model in weights.SOURCES:
+        _say_where(console, weights.locate(model))
+    else:
+        _say_where(console, _find(model, art).folder)
+
+
+def _say_where(console: Console, path: Path, key: str = "path") -> None:
+    if console.as_json:
+        console.record({key: str(path)})
+    else:
+        console.result(str(path))
 
 
 @models.command("remove")
@@ -84,19 +143,16 @@ def remove_model(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Remove a model and all that belongs to it."""
-    import sys
-
-    from gencli.core import store
-    from gencli.core.errors import UsageError
-
     console = Console.start(common)
     found = _find(model, art)
+    called = f"{found.art}/{found.name}"
     if not yes:
-        if not sys.stdin.isatty():
-            raise UsageError(f"{found.art}/{found.name} was not removed: nobody is there to be asked", "add --yes")
-        typer.confirm(f"Remove {found.art}/{found.name} ({size(found.size)})?", abort=True, err=True)
+        if sys.stdin is None or not sys.stdin.isatty():
+            raise UsageError(f"{called} was not removed: nobody is there to be asked", "add --yes")
+        if not typer.confirm(f"Remove {called} ({size(found.size)})?", err=True):
+            raise GencliError(f"{called} was not removed")
     store.remove(found)
-    console.note(f"removed {found.art}/{found.name}")
+    console.note(f"removed {called}")
 
 
 @models.command("export")
@@ -105,7 +161,9 @@ def export_model(
     model: Model,
     common: Common,
     art: Art = None,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The zip file.", show_default="NAME.zip")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="The zip file.", show_default="NAME.zip")
+    ] = None,
     training: Annotated[bool, typer.Option("--training", help="With what a resume needs.")] = False,
 ) -> None:
     """Put a model into one file, to keep or to give away."""
@@ -113,9 +171,16 @@ def export_model(
 
     console = Console.start(common)
     found = _find(model, art)
-    target = output or Path(f"{found.name}.zip")
+    target = output or _free(f"{found.name}.zip")
     archive.export(found, target, with_training=training)
-    console.record({"output": str(target)}) if common.json else console.result(str(target))
+    _say_where(console, target, "output")
+
+
+def _free(name: str) -> Path:
+    """A file of the current folder that is not there yet: `name`, or with -2, -3 … put to it."""
+    path = Path(name)
+    numbered = (path.with_stem(f"{path.stem}-{number}") for number in itertools.count(2))
+    return next(choice for choice in itertools.chain([path], numbered) if not choice.exists())
 
 
 @models.command("import")
@@ -123,33 +188,34 @@ def export_model(
 def import_model(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A file made by `gencli models export`.")],
     common: Common,
-    name: Annotated[str | None, typer.Option("--name", help="What to call it.", show_default="as it was called")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="What to call it.", show_default="as it was called")
+    ] = None,
 ) -> None:
     """Take a model out of a file into the store."""
     from gencli.core import archive
 
     console = Console.start(common)
-    made = archive.import_(file, name)
-    console.record({"path": str(made.folder)}) if common.json else console.result(str(made.folder))
+    _say_where(console, archive.import_(file, name).folder)
 
 
 @models.command("pull")
 @command
 def pull_model(
-    name: Annotated[str, typer.Argument(metavar="NETWORK", help="vgg16, vgg19, squeezenet1_1, googlenet, inception_v3 or resnet50.")],
+    name: Annotated[str, typer.Argument(metavar="NETWORK", help=f"{', '.join(weights.SOURCES)}.")],
     common: Common,
 ) -> None:
     """Download a network of others, checked by its hash."""
-    from gencli.core import backbones, weights
-
     console = Console.start(common)
     if weights.is_here(name):
         console.note(f"{name} is here already")
     else:
         with console.bar(f"pulling {name}", units="bytes") as bar:
-            backbones.keep(name, weights.pull(name, bar.update))
-    path = weights.locate(name)
-    console.record({"path": str(path)}) if common.json else console.result(str(path))
+            file = weights.pull(name, bar.update)
+        from gencli.core import backbones
+
+        backbones.keep(name, file)
+    _say_where(console, weights.locate(name))
 
 
 @data.command("list")
@@ -161,7 +227,9 @@ def list_data(common: Common, data_root: DataRoot = None) -> None:
     console = Console.start(common)
     for about in (catalogue.describe(name, data_root) for name in catalogue.names()):
         if common.json:
-            console.record({"name": about.name, "about": about.about, "where": about.where and str(about.where)})
+            console.record(
+                {"name": about.name, "about": about.about, "where": about.where and str(about.where)}
+            )
         else:
             console.result(f"{about.name}\t{about.where or 'not here'}\t{about.about}")
 
@@ -169,22 +237,30 @@ def list_data(common: Common, data_root: DataRoot = None) -> None:
 @data.command("show")
 @command
 def show_data(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A known set.")], common: Common, data_root: DataRoot = None
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A known set.")],
+    common: Common,
+    data_root: DataRoot = None,
 ) -> None:
     """Say what a picture set is, where it lies, and how to get it."""
     from gencli.core import catalogue
-    from gencli.core.errors import UsageError
 
     console = Console.start(common)
     if name not in catalogue.names():
         raise UsageError(f"no picture set is called {name}", f"known are {', '.join(catalogue.names())}")
     about = catalogue.describe(name, data_root)
-    values = {"name": about.name, "about": about.about, "where": about.where and str(about.where), "get": about.get, "licence": about.licence}
+    where = str(about.where) if about.where else None
+    values = {
+        "name": about.name,
+        "about": about.about,
+        "where": where,
+        "get": about.get,
+        "licence": about.licence,
+    }
     if common.json:
         console.record(values)
-    else:
-        for key, value in values.items():
-            console.result(f"{key}: {value or 'not here'}")
+        return
+    for key, value in values.items():
+        console.result(f"{key}: {value or 'not here'}")
 
 
 @command
@@ -195,7 +271,7 @@ def info(common: Common) -> None:
     import torch
 
     import gencli
-    from gencli.core import drawn, files, store, weights
+    from gencli.core import drawn, files
     from gencli.core.device import devices
 
     console = Console.start(common)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gencli.core.commands import art, command_line
+from gencli.core.commands import art
 from gencli.core.console import Console
 from gencli.core.errors import UsageError
 from gencli.core.options import Common, command
@@ -95,7 +95,7 @@ def sample(
     if common.seed is None and options.init != "content":
         console.note(f"seed {seed}")
     backbone = optimize.load_backbone(options, runtime)
-    note = {"Software": "gencli", "Command": command_line(), "Seed": str(seed)}
+    note = outputs.note(seed)
 
     for content, target, between in zip(contents, targets, steps_targets, strict=True):
         began = time.monotonic()

@@ -27,8 +27,15 @@ class Moments:
 
 def gram_matrix(features: Tensor) -> Tensor:
     """Second moment of the channels: (C, H, W) → (C, C), divided by H·W. Gatys et al. 2016, eq. 3."""
-    f = features.flatten(1)
-    return f @ f.mT / f.shape[1]
+    f = positions(features)
+    return f.mT @ f / f.shape[0]
+
+
+def positions(features: Tensor) -> Tensor:
+    """(C, H, W) → (H·W, C), a row a position: a view in either memory layout, where flattening may copy."""
+    if features.is_contiguous():
+        return features.flatten(1).mT
+    return features.permute(1, 2, 0).flatten(0, 1)
 
 
 def moments(features: Tensor, share: Tensor | None = None) -> Moments:
@@ -36,15 +43,15 @@ def moments(features: Tensor, share: Tensor | None = None) -> Moments:
 
     Shares that add up to less than one give a part of the moments: those of tiles add up to the whole's.
     """
-    f = features.flatten(1)  # (C, N)
+    f = positions(features)  # (N, C)
     if share is None:
-        share = f.new_full((1,), 1 / f.shape[1])
-        mean, second = f.mean(1), gram_matrix(features)
+        share = f.new_full((1,), 1 / f.shape[0])
+        mean, second = f.mean(0), gram_matrix(features)
     else:
         share = share.flatten()
-        mean, second = f @ share, (f * share) @ f.mT
-    few = f.shape[1] < f.shape[0]
-    return Moments(mean, second, (f - mean[:, None]) * share.sqrt() if few else None)
+        mean, second = share @ f, (f * share[:, None]).mT @ f
+    few = f.shape[0] < f.shape[1]
+    return Moments(mean, second, ((f - mean) * share.sqrt()[:, None]).mT if few else None)
 
 
 def gram_distance(x: Moments, target: Moments) -> Tensor:
@@ -76,9 +83,11 @@ def matrix_root(matrix: Tensor) -> Tensor:
 
 
 def _trace_of_root(matrix: Tensor) -> Tensor:
-    """tr(M^½). Eigenvalues near zero are left out: their root has no finite derivative."""
-    values = torch.linalg.eigvalsh((matrix + matrix.mT) / 2)
-    return values.clamp_min(1e-6 * float(values[-1].detach().clamp_min(1e-12))).sqrt().sum()
+    """tr(M^½), with λ / √(λ + ε) for √λ: nothing for the eigenvalues that rounding makes of zero, and a
+    derivative that stays finite there."""
+    values = torch.linalg.eigvalsh((matrix + matrix.mT) / 2).clamp_min(0)
+    floor = 8 * torch.finfo(values.dtype).eps * values[-1].detach().clamp_min(1e-12)
+    return (values * (values + floor).rsqrt()).sum()
 
 
 def spread(features: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ receptive field, so that each position is computed from what the whole picture w
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import torch
@@ -22,7 +21,10 @@ from gencli.stylize import losses
 from gencli.stylize.losses import Moments
 from gencli.stylize.tiles import Place, Window, windows
 
+Shapes = Mapping[str, tuple[int, int]]
+
 TINY = 1e-8
+STRIP = 96  # pixels; enough for every network to have features
 CAFFE = 255 * 0.226  # the textbook's network took pictures in 0 … 255; ours are divided by the deviation
 BOOK_CONTENT, BOOK_STYLE, BOOK_VARIATION = 2.5e-8, 1e-6, 1e-6
 
@@ -71,9 +73,12 @@ class Objective:
         masks: Sequence[Tensor] | None = None,
         tile: int | None = None,
     ) -> None:
-        self.backbone, self.weights = backbone, weights
+        content_layers, style_layers = (
+            {backbone.resolve(layer): weight for layer, weight in part.items()} for part in (weights.content, weights.style)
+        )
+        self.backbone, self.weights = backbone, replace(weights, content=content_layers, style=style_layers)
         order = ["input", *backbone.layers]
-        self.layers = sorted({*weights.content, *weights.style}, key=order.index)
+        self.layers = sorted({*content_layers, *style_layers}, key=order.index)
         self.strides = {layer: backbone.reach(layer)[0] for layer in self.layers}
         self.halo = max(backbone.reach(layer)[1] for layer in self.layers)
         self.tile = tile
@@ -104,7 +109,7 @@ class Objective:
 
     def _whole(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         x = picture.detach().requires_grad_()
-        features = {layer: found[0] for layer, found in self.backbone(x, self.layers).items()}
+        features = {layer: found.squeeze(0) for layer, found in self.backbone(x, self.layers).items()}
         present = [
             {layer: losses.moments(features[layer], None if region is None else region[layer]) for layer in self.weights.style}
             for region in self.regions
@@ -128,12 +133,13 @@ class Objective:
         for window in self.windows:
             x = picture[window.outer].detach().requires_grad_()
             carried = torch.zeros((), device=x.device)
-            for layer, features, place in self._cores(x, window, self.layers):
+            for layer, features, place in self._cores(x, window, self.layers, self.shapes):
                 for region, leaf in zip(self.regions, leaves, strict=True):
                     if layer in leaf:
-                        part = losses.moments(features, self._share(layer, region)[place])
-                        carried = carried + (part.mean * leaf[layer].mean.grad).sum()
-                        carried = carried + (part.second * leaf[layer].second.grad).sum()
+                        part = losses.moments(features, self._share(layer, region, self.shapes)[place])
+                        for moment, whole in ((part.mean, leaf[layer].mean), (part.second, leaf[layer].second)):
+                            if whole.grad is not None:  # Gram matrices have no use for the mean
+                                carried = carried + (moment * whole.grad).sum()
                 if layer in self.weights.content:
                     content = self._content_loss(layer, features, self.content[layer][place])
                     total = total + content.detach()
@@ -185,7 +191,7 @@ class Objective:
             if self.weights.book:
                 positions, area = (h * w for h, w in (self.shapes[layer], self.windows_area()))
                 scale = (positions * CAFFE**2) ** 2 / (4 * 3**2 * area**2)
-                units[layer] = torch.tensor(len(self.weights.style) / (BOOK_STYLE * scale))
+                units[layer] = self.backbone.mean.new_tensor(1 / (BOOK_STYLE * scale))
             else:
                 units[layer] = self._distance(of_content[region][layer], studied, layer).clamp_min(TINY)
         return replace(studied, units=units)
@@ -204,19 +210,21 @@ class Objective:
         return windows(height, width, self.tile, max(self.strides.values()), self.halo)
 
     def _cores(
-        self, x: Tensor, window: Window, layers: Sequence[str], shapes: Mapping[str, tuple[int, int]] | None = None
+        self, picture: Tensor, window: Window, layers: Sequence[str], shapes: Shapes
     ) -> Iterator[tuple[str, Tensor, Place]]:
-        """Each layer's features a window answers for, and their place among those of the whole picture."""
-        shapes = shapes or self.shapes
-        for layer, features in self.backbone(x, layers).items():
+        """Each layer's features (C, h, w) a window answers for, and their place among the whole picture's."""
+        for layer, features in self.backbone(picture, layers).items():
             place = window.place(self.strides[layer], shapes[layer])
-            yield layer, window.core(features[0], self.strides[layer], shapes[layer]), place
+            yield layer, window.core(features.squeeze(0), self.strides[layer], shapes[layer]), place
 
     def _assemble(self, picture: Tensor) -> dict[str, Tensor]:
         """The whole picture's features of the content layers, from tiles."""
         whole: dict[str, Tensor] = {}
         for window in self.windows:
-            for layer, features, place in self._cores(picture[window.outer], window, [*self.weights.content]):
+            for layer, features, place in self._cores(picture[window.outer], window, [*self.weights.content], self.shapes):
+                if len(self.windows) == 1:
+                    whole[layer] = features
+                    continue
                 if layer not in whole:
                     whole[layer] = features.new_empty(len(features), *self.shapes[layer])
                 whole[layer][place] = features
@@ -227,25 +235,46 @@ class Objective:
         layers = [*self.weights.style]
         shapes = feature_shapes(self.backbone, picture.shape[-2:], layers)
         total: dict[str, Moments] = {}
-        for window in self._cut(picture):
+        cut = self._cut(picture)
+        for window in cut:
             for layer, features, place in self._cores(picture[window.outer], window, layers, shapes):
-                part = losses.moments(features, self._share(layer, region, shapes)[place])
+                share = None if region is None and len(cut) == 1 else self._share(layer, region, shapes)[place]
+                part = losses.moments(features, share)
                 before = total.get(layer)
                 total[layer] = Moments(before.mean + part.mean, before.second + part.second) if before else part
         return total
 
-    def _share(
-        self, layer: str, region: Mapping[str, Tensor] | None, shapes: Mapping[str, tuple[int, int]] | None = None
-    ) -> Tensor:
+    def _share(self, layer: str, region: Mapping[str, Tensor] | None, shapes: Shapes) -> Tensor:
         """The share of each position of a layer (h, w) in its moments."""
         if region is None:
-            height, width = (shapes or self.shapes)[layer]
-            return torch.full((1, 1), 1 / (height * width), device=self.backbone.mean.device).expand(height, width)
+            height, width = shapes[layer]
+            return self.backbone.mean.new_full((1, 1), 1 / (height * width)).expand(height, width)
         return region[layer]
 
 
-def feature_shapes(backbone: Backbone, size: Sequence[int], layers: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Height and width of layers' features for pictures of `size` (height, width), without computing them."""
-    shadow = deepcopy(backbone).to("meta")
-    found = shadow(torch.empty(1, 3, *size, device="meta"), layers)
-    return {layer: (features.shape[-2], features.shape[-1]) for layer, features in found.items()}
+@torch.no_grad()
+def feature_shapes(backbone: Backbone, size: Sequence[int], layers: Sequence[str]) -> Shapes:
+    """Height and width of layers' features for pictures of `size` (height, width).
+
+    A layer's height follows from the picture's height alone, so two thin strips tell.
+    """
+    height, width = size
+    empty = backbone.mean.new_zeros(1, 3, 1, 1)
+    upright = backbone(empty.expand(-1, -1, height, min(width, STRIP)), layers)
+    lying = backbone(empty.expand(-1, -1, min(height, STRIP), width), layers)
+    return {layer: (upright[layer].shape[-2], lying[layer].shape[-1]) for layer in layers}
+
+
+@torch.no_grad()
+def activation_count(backbone: Backbone, size: Sequence[int], layers: Sequence[str]) -> int:
+    """How many numbers all modules up to the deepest of `layers` put out for such a picture."""
+    counts: list[int] = []
+    handles = [
+        module.register_forward_hook(lambda module, given, output: counts.append(output.numel()))
+        for module in backbone.modules()
+        if not any(module.children())
+    ]
+    backbone(backbone.mean.new_zeros(1, 3, STRIP, STRIP), layers)
+    for handle in handles:
+        handle.remove()
+    return round(sum(counts) * size[0] * size[1] / STRIP**2)

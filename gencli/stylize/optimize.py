@@ -17,12 +17,12 @@ from torch import Tensor
 
 from gencli.core import backbones, images
 from gencli.core.backbones import Backbone
-from gencli.core.device import Runtime, memory_format
-from gencli.core.errors import UsageError
+from gencli.core.device import Runtime, free_memory, memory_format
+from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture
 from gencli.stylize.canvas import Canvas
-from gencli.stylize.descent import BOOK_RATE, LBFGS, SGD, Adam, Method, descend
-from gencli.stylize.objective import Objective, Weights
+from gencli.stylize.descent import BOOK_RATE, HISTORY, LBFGS, SGD, Adam, Method, descend
+from gencli.stylize.objective import Objective, Weights, activation_count
 from gencli.stylize.options import StylizeOptions
 
 RATIO = 1.0  # content to style at strength 0.5
@@ -71,6 +71,7 @@ def stylize(
     if options.strength == 0:
         return canvas.render(canvas.content)
     backbone = backbone or load_backbone(options, runtime)
+    check_memory(canvas.content.shape[-2:], options, backbone, runtime)
     wanted = weights(options, len(styles))
     plan = schedule(options)
     total = sum(steps * side**2 for side, steps in plan)
@@ -128,6 +129,33 @@ def load_backbone(options: StylizeOptions, runtime: Runtime) -> Backbone:
         backbone.resolve(layer)
     backbone.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
     return backbone
+
+
+def check_memory(size: Sequence[int], options: StylizeOptions, backbone: Backbone, runtime: Runtime) -> None:
+    """Raise GencliError when a picture of `size` (height, width) needs more memory than there is."""
+    needed, free = memory_needed(size, options, backbone), free_memory(runtime.device)
+    if needed > free:
+        remedy = "choose a smaller --size" + ("" if options.tile else ", or work in tiles: --tile 512")
+        raise GencliError(
+            f"a picture of {size[1]} × {size[0]} pixels needs about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free",
+            remedy,
+        )
+
+
+def memory_needed(size: Sequence[int], options: StylizeOptions, backbone: Backbone) -> int:
+    """Bytes it takes to optimise a picture of `size` (height, width), an estimate on the safe side.
+
+    What every module puts out is kept for the gradient's way back, and the optimiser remembers pictures;
+    in tiles, only one tile's activations are there at a time.
+    """
+    layers = [*options.content_layer, *options.style_layer]
+    height, width = size
+    if options.tile:
+        around = 2 * max(backbone.reach(layer)[1] for layer in layers)
+        height, width = (min(side, options.tile + around) for side in size)
+    activations = activation_count(backbone, (height, width), layers)
+    pictures = {"lbfgs": 2 * HISTORY + 8, "adam": 10, "sgd": 6}[options.optimizer] * 3 * size[0] * size[1]
+    return 4 * (activations + pictures)
 
 
 def _method(options: StylizeOptions) -> Callable[[float], Method]:

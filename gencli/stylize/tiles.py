@@ -46,7 +46,8 @@ def windows(height: int, width: int, tile: int | None, stride: int, halo: int) -
     """Tiles of about `tile` × `tile` pixels that cover a picture (None: one), on the grid of the deepest
     layer's `stride`, each with at least `halo` pixels of surroundings where the picture has them."""
     side = max(height, width) if tile is None else tile
-    side, halo = (-(-length // stride) * stride for length in (side, halo))
+    # without any surroundings a tile would look as if the picture ended with it
+    side, halo = (-(-length // stride) * stride for length in (side, max(1, halo)))
     found = []
     for top in range(0, height, side):
         bottom = min(top + side, height)

@@ -1,0 +1,110 @@
+"""How fast `gencli stylize` gets where the textbook's procedure ends, at equal network and objective.
+
+    python benchmarks/stylize.py                       # drawn pictures, 512 pixels
+    python benchmarks/stylize.py photo.jpg painting.jpg --size 256 --steps 300 --judge squeezenet1_1
+
+The textbook's procedure works at one size, computes the targets anew at each step, and takes a fixed
+number of steps of Adam or of gradient descent. Its best loss is the mark; the figure is the time gencli
+needs to reach it over the time the textbook needed. Both results are also scored by a network that took
+no part, with the same relative distances (lower is better).
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+import time
+from dataclasses import replace
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gencli.core import backbones, images
+from gencli.core.backbones import Backbone
+from gencli.core.device import Runtime, start
+from gencli.stylize.canvas import Canvas
+from gencli.stylize.descent import SGD, Adam
+from gencli.stylize.objective import Objective
+from gencli.stylize.optimize import load_backbone, stylize, weights
+from gencli.stylize.options import StylizeOptions
+
+PAIRS = [("@harbour", "@swirls"), ("@lake", "@woodcut"), ("@face", "@mosaic")]
+
+
+def textbook(
+    canvas: Canvas, backbone: Backbone, options: StylizeOptions, steps: int, method: str
+) -> tuple[float, float, Tensor]:
+    """(seconds, best loss, picture) of the textbook's procedure."""
+    scale = canvas.at(options.size)
+    way = {"adam": Adam, "sgd": SGD}[method]()
+    x = best = scale.content
+    lowest, began, reached = math.inf, time.perf_counter(), 0.0
+    for _ in range(steps):
+        objective = Objective(backbone, scale.content, scale.styles, weights(options, 1))  # targets, each step
+        loss, gradient = objective(x)
+        if float(loss) < lowest:
+            lowest, best, reached = float(loss), x, time.perf_counter() - began
+        x = way.step(x, gradient)
+    return reached, lowest, best
+
+
+def ours(
+    pair: tuple[str, str], backbone: Backbone, options: StylizeOptions, runtime: Runtime, mark: float
+) -> tuple[float, float, float, Image.Image]:
+    """(seconds to the mark, seconds in all, best loss, picture) of gencli's."""
+    began, reached, lowest = time.perf_counter(), math.inf, math.inf
+
+    def on_step(step) -> None:  # type: ignore[no-untyped-def]
+        nonlocal reached, lowest
+        if step.size == options.size:
+            lowest = min(lowest, step.loss)
+            if step.loss <= mark and reached == math.inf:
+                reached = time.perf_counter() - began
+
+    painted = stylize(*pair, options=options, backbone=backbone, runtime=runtime, on_step=on_step)
+    return reached, time.perf_counter() - began, lowest, painted
+
+
+def score(picture: Tensor, canvas: Canvas, judge: Backbone, options: StylizeOptions) -> float:
+    """The objective as another network sees it: convolution layers spread over its depth."""
+    layers = [name for name in judge.layers if not name.startswith(("pool", "max", "norm"))]
+    chosen = [layers[round(i * (len(layers) - 2) / 4)] for i in range(5)]
+    seen = replace(options, content_layer={chosen[3]: 1.0}, style_layer=dict.fromkeys(chosen, 1.0))
+    scale = canvas.at(options.size)
+    return float(Objective(judge, scale.content, scale.styles, weights(seen, 1))(picture)[0])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", nargs="*", help="content and style; drawn pairs without")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--steps", type=int, default=500, help="of the textbook's procedure")
+    parser.add_argument("--method", choices=("adam", "sgd"), default="adam")
+    parser.add_argument("--backbone", default="vgg-mini")
+    parser.add_argument("--judge", help="a backbone that took no part")
+    chosen = parser.parse_args()
+
+    options = StylizeOptions(size=chosen.size, backbone=chosen.backbone)
+    runtime = start("auto")
+    backbone = load_backbone(options, runtime)
+    judge = backbones.load(chosen.judge, padding="replicate", device=runtime.device) if chosen.judge else None
+    ratios = []
+    for pair in [tuple(chosen.pictures)] if chosen.pictures else PAIRS:
+        canvas = Canvas(images.load(pair[0]), [images.load(pair[1])], [], options, runtime)
+        book_seconds, mark, book_picture = textbook(canvas, backbone, options, chosen.steps, chosen.method)
+        seconds, whole, lowest, painted = ours(pair, backbone, options, runtime, mark)
+        ratios.append(seconds / book_seconds)
+        print(f"{pair[0]} + {pair[1]} at {chosen.size}: textbook loss {mark:.4f} in {book_seconds:.1f} s;")
+        print(f"  gencli reaches it in {seconds:.1f} s ({ratios[-1]:.3f} of the time), ends at {lowest:.4f} in {whole:.1f} s")
+        if judge is not None:
+            mine = images.load(painted).rgb.to(runtime.device)
+            theirs = book_picture.clamp(0, 1)
+            print(f"  {judge.name} judges: textbook {score(theirs, canvas, judge, options):.4f}, ", end="")
+            print(f"gencli {score(mine, canvas, judge, options):.4f}", flush=True)
+    print(f"median ratio {statistics.median(ratios):.3f} over {len(ratios)} pairs, {torch.get_num_threads()} threads")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What all tests share: a home of their own, no network, one thread, and the command line in a real process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gencli
+
+SOURCE = Path(gencli.__file__).parent.parent
+RunGencli = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(autouse=True)
+def _house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Models, downloads and caches go to a temporary folder, and nothing touches the network."""
+    monkeypatch.setenv("GENCLI_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("GENCLI_OFFLINE", "1")
+    for name in ("GENCLI_DEVICE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "RANK", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    """Small tensors are computed faster by one thread, and always in the same order."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def gencli_environment() -> Callable[[Mapping[str, str] | None], dict[str, str]]:
+    """The environment of a gencli process: this one's, the package importable from anywhere, and `extra`."""
+
+    def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+        path = os.pathsep.join([str(SOURCE), *filter(None, [os.environ.get("PYTHONPATH")])])
+        return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **(extra or {})}
+
+    return environment
+
+
+@pytest.fixture
+def run_gencli(
+    tmp_path: Path, gencli_environment: Callable[[Mapping[str, str] | None], dict[str, str]]
+) -> RunGencli:
+    """`run_gencli("models", "list", env={…}, input="…")`: the command line in a process of its own."""
+
+    def run(
+        *arguments: str, input: str | None = None, env: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "gencli", *arguments],
+            input=input,
+            env=gencli_environment(env),
+            cwd=options.pop("cwd", tmp_path),
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+            **options,
+        )
+
+    return run

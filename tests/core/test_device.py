@@ -1,0 +1,154 @@
+"""Devices: what is chosen, what is refused, and random numbers of one's own."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gencli.core import device
+from gencli.core.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+
+
+@pytest.fixture
+def two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"Card {index}")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: True)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+
+
+def test_without_a_gpu_the_cpu_is_chosen_in_full_precision(no_gpu: None) -> None:
+    runtime = device.start()
+    assert (runtime.device, runtime.dtype, runtime.is_main) == (torch.device("cpu"), torch.float32, True)
+    with runtime.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", ["cuda", "cuda:0", "mps"])
+def test_what_is_not_there_is_an_error_that_names_what_is(no_gpu: None, name: str) -> None:
+    with pytest.raises(UsageError) as error:
+        device.start(name)
+    assert error.value.message.startswith(f"--device {name}: not on this machine, which has cpu (")
+    assert error.value.exit_code == 2
+
+
+def test_a_gpu_is_taken_before_mps_and_the_cpu(two_gpus: None) -> None:
+    runtime = device.start()
+    assert (runtime.device, runtime.dtype) == (torch.device("cuda"), torch.bfloat16)
+    assert list(device.devices()) == ["cuda", "mps", "cpu"]
+    assert device.start("cpu").device == torch.device("cpu")
+    assert device.start("cuda:1").device == torch.device("cuda", 1)
+    with pytest.raises(UsageError, match=r"cuda:2.*cuda:0 \(Card 0\), cuda:1 \(Card 1\)"):
+        device.start("cuda:2")
+
+
+def test_each_local_rank_takes_its_own_gpu(two_gpus: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    runtime = device.start("cuda")
+    assert (runtime.device, runtime.rank, runtime.world_size) == (torch.device("cuda", 1), 1, 2)
+    assert not runtime.is_main
+    assert device.start("cuda:0").device == torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:٣", "cpu:0", "CPU", "cuda:1 "])
+def test_other_names_are_refused(two_gpus: None, name: str) -> None:
+    with pytest.raises(UsageError, match="not a device"):
+        device.start(name)
+
+
+def test_precision_and_threads(no_gpu: None) -> None:
+    runtime = device.start("cpu", "bf16", threads=2)
+    assert torch.get_num_threads() == 2
+    with runtime.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+    for precision in ("fp16", "fp8"):
+        with pytest.raises(UsageError, match=f"--precision {precision}"):
+            device.start("cpu", precision)
+    with pytest.raises(UsageError, match="--threads 0"):
+        device.start("cpu", threads=0)
+
+
+# ------------------------------------------------------------------ memory layout
+
+
+@pytest.fixture
+def probes(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Each probe takes its answer from here."""
+    answers = [True, False]
+    monkeypatch.setattr(device, "_channels_last_is_faster", lambda _: answers.pop(0))
+    return answers
+
+
+def test_the_layout_is_measured_once_and_remembered(probes: list[bool]) -> None:
+    cpu = torch.device("cpu")
+    assert device.memory_format(cpu) == torch.channels_last
+    assert device.memory_format(cpu) == torch.channels_last
+    assert len(probes) == 1
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", "null", '"x"'])
+def test_a_damaged_memory_is_measured_anew(tmp_path: Path, probes: list[bool], damage: str) -> None:
+    file = tmp_path / "home" / "cache" / "memory-format.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(damage)
+    assert device.memory_format(torch.device("cpu")) == torch.channels_last
+    assert list(json.loads(file.read_text()).values()) == [True]
+
+
+def test_a_home_that_cannot_be_written_is_no_obstacle(
+    tmp_path: Path, probes: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("GENCLI_HOME", str(tmp_path / "file" / "home"))
+    assert device.memory_format(torch.device("cpu")) == torch.channels_last
+    assert stat.S_ISREG((tmp_path / "file").stat().st_mode)
+
+
+def test_the_probe_times_both_layouts_and_leaves_random_numbers_alone() -> None:
+    before = torch.get_rng_state()
+    for layout in (torch.channels_last, torch.contiguous_format):
+        assert device._layout_probe(torch.device("cpu"), layout)() > 0
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ------------------------------------------------------------------ random numbers
+
+
+@given(st.integers(0, 2**63 - 1), st.lists(st.integers(0, 1000), max_size=3))
+def test_the_same_seed_and_stream_draw_the_same(seed: int, stream: list[int]) -> None:
+    a, b = (torch.rand(4, generator=device.generator(seed, *stream)) for _ in range(2))
+    assert torch.equal(a, b)
+
+
+def test_streams_and_seeds_draw_differently() -> None:
+    keys = [(seed, *stream) for seed in (0, 1, 2**32 - 1) for stream in ((), (0,), (1,), (0, 0), (0, 1), (1, 0))]
+    drawn = {tuple(torch.rand(3, generator=device.generator(*key)).tolist()) for key in keys}
+    assert len(drawn) == len(keys)
+
+
+def test_generators_leave_the_global_one_alone() -> None:
+    before = torch.get_rng_state()
+    torch.rand(5, generator=device.generator(3, 1))
+    assert torch.equal(torch.get_rng_state(), before)

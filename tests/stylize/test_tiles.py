@@ -1,0 +1,76 @@
+"""Tiles: together exactly the picture, each on the grid of the deepest layer, with enough around it."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gencli.stylize.tiles import windows
+
+sides = st.integers(1, 150)
+strides = st.sampled_from([1, 2, 4, 8, 16])
+halos = st.integers(0, 40)
+tiles = st.none() | st.integers(16, 80)
+
+
+@given(sides, sides, tiles, strides, halos)
+@settings(max_examples=100, deadline=None)
+def test_cores_partition_the_picture(
+    height: int, width: int, tile: int | None, stride: int, halo: int
+) -> None:
+    covered = torch.zeros(height, width, dtype=torch.int)
+    for window in windows(height, width, tile, stride, halo):
+        assert window.top < window.bottom and window.left < window.right
+        covered[window.top : window.bottom, window.left : window.right] += 1
+    assert (covered == 1).all()
+
+
+@given(sides, sides, tiles, strides, halos)
+@settings(max_examples=100, deadline=None)
+def test_windows_lie_on_the_grid_and_have_their_surroundings(
+    height: int, width: int, tile: int | None, stride: int, halo: int
+) -> None:
+    for window in windows(height, width, tile, stride, halo):
+        for first, last, outer_first, outer_last, length in (
+            (window.top, window.bottom, window.outer_top, window.outer_bottom, height),
+            (window.left, window.right, window.outer_left, window.outer_right, width),
+        ):
+            assert first % stride == outer_first % stride == 0
+            assert last % stride == 0 or last == length
+            assert outer_first <= max(0, first - halo)
+            assert outer_last >= min(length, last + halo)
+            assert 0 <= outer_first <= first < last <= outer_last <= length
+
+
+@given(st.integers(8, 150), st.integers(8, 150), tiles, st.sampled_from([1, 2, 4, 8]), halos)
+@settings(max_examples=100, deadline=None)
+def test_places_partition_a_layer(height: int, width: int, tile: int | None, stride: int, halo: int) -> None:
+    """In a layer whose size rounds down (floor) or up (ceil), and in a shallower one of half the stride."""
+    for own in {stride, max(1, stride // 2)}:
+        for full in ((height // own, width // own), (-(-height // own), -(-width // own))):
+            covered = torch.zeros(full, dtype=torch.int)
+            for window in windows(height, width, tile, stride, halo):
+                covered[window.place(own, full)] += 1
+            assert (covered == 1).all()
+
+
+@given(st.integers(8, 150), st.integers(8, 150), tiles, st.sampled_from([1, 2, 4, 8]), halos)
+@settings(max_examples=100, deadline=None)
+def test_core_is_what_stands_at_the_place(
+    height: int, width: int, tile: int | None, stride: int, halo: int
+) -> None:
+    full = (height // stride, width // stride)
+    layer = torch.arange(full[0] * full[1]).view(1, *full)
+    for window in windows(height, width, tile, stride, halo):
+        _, rows, columns = window.outer
+        seen = layer[
+            :, rows.start // stride : rows.stop // stride, columns.start // stride : columns.stop // stride
+        ]
+        assert torch.equal(window.core(seen, stride, full), layer[window.place(stride, full)])
+
+
+def test_one_window_for_a_small_picture() -> None:
+    for tile in (None, 64, 100):
+        (window,) = windows(50, 64, tile, 8, 20)
+        assert window.outer == (..., slice(0, 50), slice(0, 64))
