@@ -1,4 +1,4 @@
-"""What all tests share: a home of their own, no network, one thread, and the command line in a real process."""
+"""What all tests share: a home of their own, no network, one thread, and gencli in a process of its own."""
 
 from __future__ import annotations
 

@@ -151,7 +151,9 @@ class _Pace:
         rate = self.rate(done)
         if not rate or self.units == "%":
             return ""
-        return f", {size(rate)}/s" if self.units == "bytes" else f", {rate:.3g} {self.units}/s"
+        if self.units == "bytes":
+            return f", {size(rate)}/s"
+        return f", {rate:,.0f} {self.units}/s" if rate >= 100 else f", {rate:.3g} {self.units}/s"
 
 
 class _PlainBar(Bar):

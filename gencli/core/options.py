@@ -19,6 +19,7 @@ import os
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -94,15 +95,16 @@ def spelling(name: str) -> str:
     return "--" + name.strip("_").replace("_", "-")
 
 
-def described(options: type[Options]) -> list[tuple[Field[Any], Flag, Any]]:
+@cache
+def described(options: Any) -> tuple[tuple[Field[Any], Flag, Any], ...]:
     """The fields that are flags, each with its Flag and bare type."""
     hints = get_type_hints(options, include_extras=True)
-    return [
+    return tuple(
         (item, extra, get_args(hints[item.name])[0])
         for item in fields(options)
         for extra in getattr(hints[item.name], "__metadata__", ())
         if isinstance(extra, Flag)
-    ]
+    )
 
 
 def _members(name: str, value: Any, hint: Any) -> Iterable[Any]:

@@ -7,16 +7,12 @@ is ever unpickled beyond plain tensors.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
-from urllib.error import URLError
 
 import gencli
 from gencli.core.errors import GencliError, MissingError, UsageError
@@ -147,6 +143,8 @@ def pull(name: str, report: Report | None = None) -> Path:
     Raises MissingError when offline or when the file cannot be had from the server, GencliError for a
     wrong hash or when the file cannot be written.
     """
+    import hashlib
+
     source = _source(name)
     if source.url is None or offline():
         raise _missing(source)
@@ -172,6 +170,10 @@ def pull(name: str, report: Report | None = None) -> Path:
 
 def _download(source: Source) -> Iterator[tuple[bytes, int]]:
     """The bytes of a source piece by piece, each with the size of the whole (0: not told)."""
+    import urllib.error
+    import urllib.request
+    from http.client import HTTPException
+
     assert source.url is not None
     done = 0
     try:
@@ -183,7 +185,7 @@ def _download(source: Source) -> Iterator[tuple[bytes, int]]:
         if done < total:
             raise ConnectionError(f"the connection closed after {done} of {total} bytes")
     except (OSError, HTTPException, ValueError) as error:
-        reason = error.reason if type(error) is URLError else str(error) or type(error).__name__
+        reason = error.reason if type(error) is urllib.error.URLError else str(error) or type(error).__name__
         raise _missing(source, f"could not download {source.url}: {reason}") from error
 
 

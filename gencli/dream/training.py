@@ -71,7 +71,8 @@ class ClassifierRecipe(Recipe):
         self.stage = Stage(options.sizes[0])
         self.modules = {"net": self.net}
         self.optimizers = {"net": self.optimizer}
-        self.extras = {"stage": self.stage}
+        self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
+        self.extras = {"stage": self.stage, "scaler": self.scaler}
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         self.stage.size = picture_size(self.options, progress)
@@ -81,8 +82,9 @@ class ClassifierRecipe(Recipe):
             logits = self.net.logits(pictures)
         loss = F.cross_entropy(logits.float(), targets)
         self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         assert batch.labels is not None
         return {"loss": loss.detach(), "accuracy": (logits.argmax(1) == batch.labels).float().mean()}
 

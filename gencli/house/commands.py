@@ -149,7 +149,8 @@ def remove_model(
     if not yes:
         if sys.stdin is None or not sys.stdin.isatty():
             raise UsageError(f"{called} was not removed: nobody is there to be asked", "add --yes")
-        if not typer.confirm(f"Remove {called} ({size(found.size)})?", err=True):
+        typer.echo(f"Remove {called} ({size(found.size)})? [y/N] ", err=True, nl=False)
+        if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
             raise GencliError(f"{called} was not removed")
     store.remove(found)
     console.note(f"removed {called}")

@@ -16,6 +16,8 @@ from gencli.core.images import Picture, fit, resize
 from gencli.stylize import color
 from gencli.stylize.options import StylizeOptions
 
+SMALLEST = 16  # pixels of the shorter side: what VGG's deepest layers make one position of
+
 
 @dataclass(frozen=True)
 class Scale:
@@ -43,14 +45,18 @@ class Canvas:
         if options.keep_color:
             self.styles = [color.match_color(style, self.content, options.keep_color) for style in self.styles]
 
+    def holds(self, side: int) -> bool:
+        """Whether the picture, at `side` pixels on its longest side, is thick enough to be looked at."""
+        return min(fit(self.height, self.width, side)) >= SMALLEST
+
     def at(self, side: int) -> Scale:
         """The pictures when the longest side is `side` pixels."""
         height, width = fit(self.height, self.width, side)
         content = self._sized(self.original, height, width)
         if self.options.keep_color == "luminance":
             content = color.luma(content).expand(-1, 3, -1, -1)
-        longest = max(16, round(side * self.options.style_scale))
-        styles = [self._sized(style, *fit(*style.shape[-2:], longest)) for style in self.styles]
+        strokes = round(side * self.options.style_scale)
+        styles = [self._sized(style, *fit(*style.shape[-2:], _not_too_thin(style, strokes))) for style in self.styles]
         masks = [self._sized(mask, height, width) for mask in self.masks] if self.masks else None
         free = sum(masks[1:], masks[0]).clamp(0, 1) if masks else None
         return Scale(content, styles, masks, free)
@@ -106,6 +112,12 @@ class Canvas:
             if float(mask.max()) < 0.02:
                 raise UsageError("--mask: a mask is black all over, so its style applies nowhere", "paint where it applies white")
         return found
+
+
+def _not_too_thin(picture: Tensor, longest: int) -> int:
+    """`longest`, or the length with which the shorter side has `SMALLEST` pixels, if that is more."""
+    shorter, longer = sorted(picture.shape[-2:])
+    return max(longest, -(-SMALLEST * longer // shorter))
 
 
 def _opaque(picture: Picture) -> Tensor:

@@ -92,7 +92,7 @@ def sample(
 
     runtime = device.start(common.device, common.precision, common.threads)
     seed = secrets.randbits(32) if common.seed is None else common.seed
-    if common.seed is None and options.init != "content":
+    if common.seed is None:
         console.note(f"seed {seed}")
     backbone = optimize.load_backbone(options, runtime)
     note = outputs.note(seed)

@@ -142,7 +142,7 @@ def descend(
             faults += 1
             if faults > MOST_FAULTS:
                 log.warning("the loss stays not a number; the best picture so far is kept")
-                break
+                return best  # an average would take in the picture that failed
             way, x = method(0.5**faults), best
             continue
         if loss < lowest:

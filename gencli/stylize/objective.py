@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gencli.core.backbones import Backbone
+from gencli.core.errors import UsageError
 from gencli.stylize import losses
 from gencli.stylize.losses import Moments
 from gencli.stylize.tiles import Place, Window, windows
@@ -256,12 +257,19 @@ class Objective:
 def feature_shapes(backbone: Backbone, size: Sequence[int], layers: Sequence[str]) -> Shapes:
     """Height and width of layers' features for pictures of `size` (height, width).
 
-    A layer's height follows from the picture's height alone, so two thin strips tell.
+    A layer's height follows from the picture's height alone, so two thin strips tell. Raises UsageError
+    for a picture so small that nothing is left of it in a layer.
     """
     height, width = size
     empty = backbone.mean.new_zeros(1, 3, 1, 1)
-    upright = backbone(empty.expand(-1, -1, height, min(width, STRIP)), layers)
-    lying = backbone(empty.expand(-1, -1, min(height, STRIP), width), layers)
+    try:
+        upright = backbone(empty.expand(-1, -1, height, min(width, STRIP)), layers)
+        lying = backbone(empty.expand(-1, -1, min(height, STRIP), width), layers)
+    except RuntimeError as error:
+        raise UsageError(
+            f"{width} × {height} pixels are too few for {backbone.name} to see {', '.join(layers)}",
+            "choose a larger --size, or layers that are not so deep",
+        ) from error
     return {layer: (upright[layer].shape[-2], lying[layer].shape[-1]) for layer in layers}
 
 

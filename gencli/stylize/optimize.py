@@ -73,7 +73,7 @@ def stylize(
     backbone = backbone or load_backbone(options, runtime)
     check_memory(canvas.content.shape[-2:], options, backbone, runtime)
     wanted = weights(options, len(styles))
-    plan = schedule(options)
+    plan = [(side, steps) for side, steps in schedule(options) if side == options.size or canvas.holds(side)]
     total = sum(steps * side**2 for side, steps in plan)
     painted = smaller = None
     done = number = 0

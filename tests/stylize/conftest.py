@@ -17,13 +17,6 @@ WIDTHS, DEPTHS = (6, 8, 10), (1, 2, 1)
 MakeBackbone = Callable[..., Backbone]
 
 
-@pytest.fixture(autouse=True)
-def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is written outside the test's folder."""
-    monkeypatch.setenv("GENCLI_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("GENCLI_OFFLINE", "1")
-
-
 @pytest.fixture
 def tiny(tmp_path: Path) -> MakeBackbone:
     """`tiny(pooling=…, padding=…)`: conv1_1, pool1, conv2_1, conv2_2, pool2, conv3_1 in double precision."""
