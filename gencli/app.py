@@ -117,6 +117,4 @@ def _translated(error: BaseException) -> GencliError:
         return GencliError(
             "there is not enough memory", "try smaller sizes or fewer at a time, or close other programs"
         )
-    return GencliError(
-        f"{type(error).__name__}: {error}", "this is a fault of gencli; --debug shows where it happened"
-    )
+    return GencliError(f"{type(error).__name__}: {error}", "this is a fault of gencli; --debug shows where it happened")

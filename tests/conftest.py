@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,29 @@ SOURCE = Path(gencli.__file__).parent.parent
 RunGencli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session")
+def measured_layout(tmp_path_factory: pytest.TempPathFactory, _one_thread: None) -> Path:
+    """The file in which the fastest memory layout of this machine is remembered, measured once for all tests."""
+    import torch
+
+    from gencli.core import device
+
+    home = tmp_path_factory.mktemp("measured")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENCLI_HOME", str(home))
+        device.memory_format(torch.device("cpu"))
+    (file,) = (home / "cache").iterdir()
+    return file
+
+
+@pytest.fixture
+def remembered_layout(_house: None, tmp_path: Path, measured_layout: Path) -> None:
+    """For tests that run networks in processes of their own: none of them has to measure."""
+    cache = tmp_path / "home" / "cache"
+    cache.mkdir(parents=True)
+    shutil.copy(measured_layout, cache)
+
+
 @pytest.fixture(autouse=True)
 def _house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Models, downloads and caches go to a temporary folder, and nothing touches the network."""
@@ -24,6 +49,16 @@ def _house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENCLI_OFFLINE", "1")
     for name in ("GENCLI_DEVICE", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_log() -> Iterator[None]:
+    """A command run inside a test's process takes the log over; it is given back."""
+    log = logging.getLogger("gencli")
+    before = log.handlers, log.propagate, log.level
+    yield
+    log.handlers, log.propagate = before[0], before[1]
+    log.setLevel(before[2])
 
 
 @pytest.fixture(scope="session", autouse=True)

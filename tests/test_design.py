@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ def name(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
+@cache
 def tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"), str(path))
 
@@ -90,9 +92,7 @@ def test_nothing_is_unpickled(path: Path) -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=name)
 def test_library_code_never_prints(path: Path) -> None:
-    assert not any(
-        isinstance(node, ast.Call) and ast.unparse(node.func) == "print" for node in ast.walk(tree(path))
-    )
+    assert not any(isinstance(node, ast.Call) and ast.unparse(node.func) == "print" for node in ast.walk(tree(path)))
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)

@@ -53,25 +53,17 @@ def check(line: str) -> None:
         if words and words[0] in command.commands:
             path.append(words[0])
             command, words = command.commands[words[0]], words[1:]
-        elif (
-            not words or words[0].startswith("-") or DEFAULT_ACTION not in command.commands or len(path) == 1
-        ):
+        elif not words or words[0].startswith("-") or DEFAULT_ACTION not in command.commands or len(path) == 1:
             break
         else:
             command = command.commands[DEFAULT_ACTION]
-    if (
-        hasattr(command, "commands")
-        and DEFAULT_ACTION in command.commands
-        and words[:1] not in (["-h"], ["--help"])
-    ):
+    if hasattr(command, "commands") and DEFAULT_ACTION in command.commands and words[:1] not in (["-h"], ["--help"]):
         command = command.commands[DEFAULT_ACTION]
     if hasattr(command, "commands") and words and not words[0].startswith("-"):
         placeholder = re.fullmatch(r"[A-Z…]+", words[0])
         assert placeholder, f"`{line}`: {' '.join(path)} has no command {words[0]}"
         return
-    known = {"-h", "--help"} | {
-        flag for param in command.params for flag in (*param.opts, *param.secondary_opts)
-    }
+    known = {"-h", "--help"} | {flag for param in command.params for flag in (*param.opts, *param.secondary_opts)}
     for word in words:
         if re.match(r"--?[A-Za-z]", word):
             assert word.partition("=")[0] in known, f"`{line}`: {' '.join(path)} has no option {word}"

@@ -22,9 +22,9 @@ from gencli.core.networks import BUILDERS, Architecture, bvlc_state, vgg
 
 DEFAULT = "vgg-mini"
 INPUT = "input"  # the picture itself, as a layer
-# Average and L2 pooling shrink activations against max pooling; these factors restore their size
-# (K. Crowson, style-transfer-pytorch).
-POOLINGS = {"max": 1.0, "average": 2.0, "l2": 0.78}
+# The mean and the root of the mean square are smaller than the maximum; these factors restore the size of the
+# activations (K. Crowson, style-transfer-pytorch: 0.78 times the root of the *sum* of 2 × 2 squares).
+POOLINGS = {"max": 1.0, "average": 2.0, "l2": 1.56}
 Padding = Literal["zeros", "replicate", "reflect"]
 
 
@@ -58,9 +58,7 @@ class Backbone(nn.Module):
         """The network's own name of a layer. Raises UsageError listing the layers when there is none."""
         names: dict[str, str] = {name.lower(): name for name in (INPUT, *self.layers)} | self.aliases
         if layer.lower() not in names:
-            raise UsageError(
-                f"{self.name} has no layer {layer}", f"its layers are {INPUT}, {', '.join(self.layers)}"
-            )
+            raise UsageError(f"{self.name} has no layer {layer}", f"its layers are {INPUT}, {', '.join(self.layers)}")
         return names[layer.lower()]
 
     def forward(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
@@ -163,7 +161,6 @@ class RescaledPool(nn.Module):
             replaced.padding,
             replaced.ceil_mode,
             count_include_pad=False,
-            divisor_override=1 if kind == "l2" else None,  # the sum of squares
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -232,9 +229,7 @@ def _from_description(name: str, state: dict[str, Tensor], description: Mapping[
                 std=tuple(built["std"]),
             )
     except (KeyError, TypeError, ValueError) as error:
-        raise GencliError(
-            f"{name} does not say how its network is built", "the file is damaged; replace it"
-        ) from error
+        raise GencliError(f"{name} does not say how its network is built", "the file is damaged; replace it") from error
     backbone = Backbone(name, architecture, classes)
     _fill(backbone, state)
     return backbone

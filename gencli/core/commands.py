@@ -82,11 +82,7 @@ class ArtGroup(Group):
         return ["[ACTION]", "[ARGUMENTS]", "[OPTIONS]"]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if (
-            args
-            and DEFAULT_ACTION in self.commands
-            and args[0] not in (*self.commands, *ctx.help_option_names)
-        ):
+        if args and DEFAULT_ACTION in self.commands and args[0] not in (*self.commands, *ctx.help_option_names):
             meant = difflib.get_close_matches(args[0], self.commands, n=1, cutoff=0.8)
             if meant and not Path(args[0]).exists():
                 ctx.fail(f"there is no action or file {args[0]}; did you mean {meant[0]}?")
@@ -126,9 +122,7 @@ def _panel(described: Any) -> str:
         return panel
     if described.name == "help":
         return EVERYWHERE
-    return {"argument": "Arguments", "option": "Options"}.get(
-        getattr(described, "param_type_name", ""), "Actions"
-    )
+    return {"argument": "Arguments", "option": "Options"}.get(getattr(described, "param_type_name", ""), "Actions")
 
 
 def _record(param: Any, ctx: Any) -> tuple[str, str] | None:

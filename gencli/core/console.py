@@ -30,9 +30,7 @@ PREVIEW_SECONDS = 0.5  # between pictures drawn in the terminal
 class Console:
     """One command's voice."""
 
-    def __init__(
-        self, *, quiet: bool = False, verbose: bool = False, as_json: bool = False, preview: bool = True
-    ):
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, as_json: bool = False, preview: bool = True):
         self.quiet, self.as_json = quiet, as_json
         self.preview = preview
         self._rich: RichConsole | None = None
@@ -194,13 +192,9 @@ def _drawn_bar(rich: RichConsole, what: str, units: str, preview: bool) -> Itera
             pace = _Pace(units)
             drawn = 0.0
 
-            def update(
-                self, done: float, total: float | None, figures: Mapping[str, float] | None = None
-            ) -> None:
+            def update(self, done: float, total: float | None, figures: Mapping[str, float] | None = None) -> None:
                 shown = (self.pace.speed(done) + _figures(figures)).removeprefix(", ")
-                progress.update(
-                    task, completed=done, total=total, count=self.pace.share(done, total), figures=shown
-                )
+                progress.update(task, completed=done, total=total, count=self.pace.share(done, total), figures=shown)
 
             def show(self, draw: Callable[[], Image.Image]) -> None:
                 now = time.monotonic()

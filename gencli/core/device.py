@@ -86,9 +86,7 @@ def _precision(name: str, device: torch.device) -> torch.dtype:
     if name not in PRECISIONS:
         raise UsageError(f"--precision {name}: not a precision", "use auto, fp32, bf16 or fp16")
     if name == "fp16" and device.type == "cpu":
-        raise UsageError(
-            "--precision fp16: needs a GPU; the CPU computes in fp32 or bf16", "use --precision fp32"
-        )
+        raise UsageError("--precision fp16: needs a GPU; the CPU computes in fp32 or bf16", "use --precision fp32")
     return PRECISIONS[name]
 
 
@@ -126,9 +124,7 @@ def memory_format(device: torch.device) -> torch.memory_format:
 
 def _channels_last_is_faster(device: torch.device) -> bool:
     """Whether it is, by the best of a few runs taken in turn: other work on the machine hits both alike."""
-    rounds = {
-        layout: _layout_probe(device, layout) for layout in (torch.channels_last, torch.contiguous_format)
-    }
+    rounds = {layout: _layout_probe(device, layout) for layout in (torch.channels_last, torch.contiguous_format)}
     for run in rounds.values():
         run()  # warm
     seconds = [[run() for run in rounds.values()] for _ in range(6)]
@@ -144,12 +140,7 @@ def _layout_probe(device: torch.device, layout: torch.memory_format) -> Callable
     for weight in net.parameters():
         nn.init.normal_(weight, std=0.05, generator=draw)
     net.to(device).to(memory_format=layout)
-    picture = (
-        torch.rand(1, 32, 128, 128, generator=draw)
-        .to(device)
-        .contiguous(memory_format=layout)
-        .requires_grad_()
-    )
+    picture = torch.rand(1, 32, 128, 128, generator=draw).to(device).contiguous(memory_format=layout).requires_grad_()
 
     def seconds() -> float:
         began = time.perf_counter()
@@ -196,6 +187,4 @@ def _available() -> int:
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     # elsewhere only the whole is known; half of it is taken to be free
-    return (
-        os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if hasattr(os, "sysconf") else 4 << 30
-    )
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2 if hasattr(os, "sysconf") else 4 << 30

@@ -27,9 +27,7 @@ class Architecture:
     std: tuple[float, float, float] = IMAGENET_STD
     bgr: bool = False
     aliases: dict[str, str] = field(default_factory=dict)
-    origin: nn.Module | None = (
-        None  # the module the stages were taken from: its state dict is the published one
-    )
+    origin: nn.Module | None = None  # the module the stages were taken from: its state dict is the published one
 
 
 # ------------------------------------------------------------------ VGG and its small relatives
@@ -91,12 +89,8 @@ class CaffeInception(nn.Module):
         super().__init__()
         one, reduce3, three, reduce5, five, pool = widths
         self.one = _caffe_convolution(channels, one, 1)
-        self.three = nn.Sequential(
-            _caffe_convolution(channels, reduce3, 1), _caffe_convolution(reduce3, three, 3)
-        )
-        self.five = nn.Sequential(
-            _caffe_convolution(channels, reduce5, 1), _caffe_convolution(reduce5, five, 5)
-        )
+        self.three = nn.Sequential(_caffe_convolution(channels, reduce3, 1), _caffe_convolution(reduce3, three, 3))
+        self.five = nn.Sequential(_caffe_convolution(channels, reduce5, 1), _caffe_convolution(reduce5, five, 5))
         self.pool = nn.Sequential(nn.MaxPool2d(3, 1, padding=1), _caffe_convolution(channels, pool, 1))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -104,9 +98,7 @@ class CaffeInception(nn.Module):
 
 
 def _caffe_convolution(channels: int, width: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2), nn.ReLU(inplace=True)
-    )
+    return nn.Sequential(nn.Conv2d(channels, width, kernel, stride, padding=kernel // 2), nn.ReLU(inplace=True))
 
 
 class AcrossChannels(nn.Module):
@@ -226,9 +218,7 @@ def googlenet() -> Architecture:
     names += [f"inception4{letter}" for letter in "abcde"]
     names += ["maxpool4", "inception5a", "inception5b"]
     stages = {name: getattr(net, name) for name in names}
-    aliases = {
-        name.replace("inception", "inception_"): name for name in stages if name.startswith("inception")
-    }
+    aliases = {name.replace("inception", "inception_"): name for name in stages if name.startswith("inception")}
     half = (0.5, 0.5, 0.5)
     return Architecture(
         stages, nn.Sequential(net.avgpool, nn.Flatten(), net.fc), half, half, aliases=aliases, origin=net

@@ -19,7 +19,6 @@ import os
 import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -95,16 +94,20 @@ def spelling(name: str) -> str:
     return "--" + name.strip("_").replace("_", "-")
 
 
-@cache
-def described(options: Any) -> tuple[tuple[Field[Any], Flag, Any], ...]:
+def described(options: type[Options]) -> tuple[tuple[Field[Any], Flag, Any], ...]:
     """The fields that are flags, each with its Flag and bare type."""
-    hints = get_type_hints(options, include_extras=True)
-    return tuple(
-        (item, extra, get_args(hints[item.name])[0])
-        for item in fields(options)
-        for extra in getattr(hints[item.name], "__metadata__", ())
-        if isinstance(extra, Flag)
-    )
+    if options not in _described:
+        hints = get_type_hints(options, include_extras=True)
+        _described[options] = tuple(
+            (item, extra, get_args(hints[item.name])[0])
+            for item in fields(options)
+            for extra in getattr(hints[item.name], "__metadata__", ())
+            if isinstance(extra, Flag)
+        )
+    return _described[options]
+
+
+_described: dict[type[Options], tuple[tuple[Field[Any], Flag, Any], ...]] = {}  # evaluating hints is slow
 
 
 def _members(name: str, value: Any, hint: Any) -> Iterable[Any]:
@@ -182,12 +185,10 @@ class Common(Options):
 
     panel: ClassVar[str] = EVERYWHERE
 
-    device: Annotated[
-        str, Flag("auto, cpu, cuda, cuda:N or mps.", shown_default="GENCLI_DEVICE, or auto")
-    ] = field(default_factory=lambda: os.environ.get("GENCLI_DEVICE") or "auto")
-    precision: Annotated[
-        str, Flag("Precision of the arithmetic.", choices=("auto", "fp32", "bf16", "fp16"))
-    ] = "auto"
+    device: Annotated[str, Flag("auto, cpu, cuda, cuda:N or mps.", shown_default="GENCLI_DEVICE, or auto")] = field(
+        default_factory=lambda: os.environ.get("GENCLI_DEVICE") or "auto"
+    )
+    precision: Annotated[str, Flag("Precision of the arithmetic.", choices=("auto", "fp32", "bf16", "fp16"))] = "auto"
     threads: Annotated[int | None, Flag("CPU threads.", minimum=1, shown_default="all")] = None
     seed: Annotated[
         int | None,
@@ -225,9 +226,7 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
             bundles[parameter.name] = hint
             parameters += _typer_parameters(hint)
         else:
-            parameters.append(
-                parameter.replace(annotation=_readable(hint), kind=inspect.Parameter.KEYWORD_ONLY)
-            )
+            parameters.append(parameter.replace(annotation=_readable(hint), kind=inspect.Parameter.KEYWORD_ONLY))
 
     def run(**values: Any) -> None:
         preset = values.pop(Preset, None)
@@ -285,9 +284,7 @@ def _readable(hint: Any) -> Any:
     """A command's own parameter in the same clothes: N and PATH for what to write, `[default: …]` bare."""
     import typer
 
-    infos = [
-        extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, typer.models.OptionInfo)
-    ]
+    infos = [extra for extra in getattr(hint, "__metadata__", ()) if isinstance(extra, typer.models.OptionInfo)]
     if not infos:
         return hint
     info = copy.copy(infos[0])
@@ -320,9 +317,7 @@ def _typer_type(hint: Any) -> tuple[Any, str | None]:
         return list[str], "NAME[=WEIGHT]"
     if get_origin(kind) is tuple:
         return (list[str], "TEXT") if member is str else (str, "N,N,…")
-    return str if member in (int, float) else kind, _metavar(
-        hint
-    )  # numbers are parsed here: errors name the value
+    return str if member in (int, float) else kind, _metavar(hint)  # numbers are parsed here: errors name the value
 
 
 def _metavar(hint: Any) -> str | None:
@@ -339,9 +334,7 @@ def _parse(name: str, value: Any, hint: Any) -> Any:
         return tuple(value) if get_origin(kind) is tuple else value
     convert, where = _whole if member is int else _number, f"{name} {value}"
     return (
-        tuple(convert(where, part) for part in value.split(","))
-        if get_origin(kind) is tuple
-        else convert(where, value)
+        tuple(convert(where, part) for part in value.split(",")) if get_origin(kind) is tuple else convert(where, value)
     )
 
 

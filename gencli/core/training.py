@@ -191,7 +191,8 @@ class _Loop:
         if self.runtime.is_main:
             may_change = {item.name for item in fields(TrainingOptions)}
             self.config = begin_config(folder, config, resume=resume, may_change=may_change)
-        scaled = any(isinstance(extra, torch.amp.GradScaler) for extra in self.recipe.extras.values())
+        scalers = [extra for extra in self.recipe.extras.values() if isinstance(extra, torch.amp.GradScaler)]
+        scaled = any(scaler.is_enabled() for scaler in scalers)
         if scaled and not self.ranks.alone:  # a scaler skips steps rank by rank; the others would wait for it
             raise UsageError("several processes cannot train in fp16", "use --precision bf16")
         for optimizer in self.recipe.optimizers.values():

@@ -122,10 +122,7 @@ def _source(name: str) -> Source:
 def _missing(source: Source, message: str | None = None) -> MissingError:
     where = f"put {source.file} into {folder()}"
     if source.url is None:
-        message = (
-            message
-            or f"the weights of {source.name} are not here, and nobody offers them in a form gencli reads"
-        )
+        message = message or f"the weights of {source.name} are not here, and nobody offers them in a form gencli reads"
         return MissingError(message, where)
     return MissingError(
         message or f"the weights of {source.name} are not here ({source.megabytes:.0f} MB)",
@@ -226,9 +223,7 @@ def _read_pth(path: Path) -> dict[str, Tensor]:
             "the file is damaged; fetch it again",
         ) from error
     if not isinstance(loaded, dict) or not all(isinstance(value, torch.Tensor) for value in loaded.values()):
-        raise GencliError(
-            f"{path} does not hold the tensors of a network", "save its state dict: names and tensors"
-        )
+        raise GencliError(f"{path} does not hold the tensors of a network", "save its state dict: names and tensors")
     return loaded
 
 

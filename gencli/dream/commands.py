@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import shlex
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -47,58 +49,62 @@ def train(
     console = Console.start(common)
     folder = store.folder("dream", name)
     store.check_start(folder, resume=resume)
-    seed = common.seed
-    if resume:
-        before = store.Model(folder).config
-        seed = before["seed"] if seed is None else seed
-        options = BackboneTraining.build({**before["options"], **options.named()})
-    seed = secrets.randbits(32) if seed is None else seed
     runtime = device.start(common.device, common.precision, common.threads)
-    durations = training.TrainingOptions(options.steps, options.epochs, options.minutes)
+    with store.lock(folder) if runtime.is_main else nullcontext():  # from here on: reading the data takes time
+        seed = common.seed
+        if resume:
+            before = store.Model(folder).config
+            seed = before["seed"] if seed is None else seed
+            options = BackboneTraining.build({**before["options"], **options.named()})
+        seed = secrets.randbits(32) if seed is None else seed
+        durations = training.TrainingOptions(options.steps, options.epochs, options.minutes)
 
-    with console.bar("reading pictures", units="pictures") as bar:
-        learnt, held_out = datasets.train_and_test(
-            data, size=max(options.sizes), root=data_root, held_out=options.held_out, seed=seed, report=bar.update
-        )
-    if learnt.labels is None or len(learnt.classes) < 2:
-        raise UsageError(f"{data} has no labels to learn", "put the pictures of each class into a folder of its own")
-    soft = None
-    if options.teacher:
-        with console.bar(f"asking {options.teacher}", units="pictures") as bar:
-            soft = teacher.soft_targets(learnt, options.teacher, options.teacher_size, runtime, bar.update)
+        with console.bar("reading pictures", units="pictures") as bar:
+            learnt, held_out = datasets.train_and_test(
+                data, size=max(options.sizes), root=data_root, held_out=options.held_out, seed=seed, report=bar.update
+            )
+        if learnt.labels is None or len(learnt.classes) < 2:
+            raise UsageError(f"{data} has no labels to learn", "put the pictures of each class into a folder of its own")
+        soft = None
+        if options.teacher:
+            with console.bar(f"asking {options.teacher}", units="pictures") as bar:
+                soft = teacher.soft_targets(learnt, options.teacher, options.teacher_size, runtime, bar.update)
 
-    recipe = ClassifierRecipe(options, held_out, runtime, seed, soft)
-    console.note(f"{name}: {len(learnt)} pictures of {len(learnt.classes)} classes, {len(held_out)} held out, seed {seed}")
-    config = describe(options, held_out) | {
-        "art": "dream",
-        "options": options.to_dict(),
-        "seed": seed,
-        "data": {"name": learnt.name, "fingerprint": learnt.fingerprint},
-        "command": outputs.command_line(),
-    }
-    with console.bar(f"training {name}") as bar:
+        recipe = ClassifierRecipe(options, held_out, runtime, seed, soft)
+        console.note(f"{name}: {len(learnt)} pictures of {len(learnt.classes)} classes, {len(held_out)} held out, seed {seed}")
+        config = describe(options, held_out) | {
+            "art": "dream",
+            "options": options.to_dict(),
+            "seed": seed,
+            "data": {"name": learnt.name, "fingerprint": learnt.fingerprint},
+            "command": outputs.command_line(),
+        }
+        again = ["gencli", "dream", "train", "--name", name, "--data", data, "--resume"]
+        if data_root is not None:
+            again += ["--data-root", str(data_root)]
+        with console.bar(f"training {name}") as bar:
 
-        def report(progress: Progress) -> None:
-            line = progress.line or {}
-            figures = {key: float(value) for key, value in line.items() if key in {"loss", "accuracy"}}
-            bar.update(progress.step, progress.steps, figures)
-            if progress.line and console.as_json:
-                console.record(progress.line)
-            if "evaluation" in line:
-                top1, top5 = line["evaluation"]["top1"], line["evaluation"]["top5"]
-                console.note(f"epoch {progress.epoch}: top-1 {top1:.1%}, top-5 {top5:.1%} of the held-out pictures")
+            def report(progress: Progress) -> None:
+                line = progress.line or {}
+                figures = {key: float(value) for key, value in line.items() if key in {"loss", "accuracy"}}
+                bar.update(progress.step, progress.steps, figures)
+                if progress.line and console.as_json:
+                    console.record(progress.line)
+                if "evaluation" in line:
+                    top1, top5 = line["evaluation"]["top1"], line["evaluation"]["top5"]
+                    console.note(f"epoch {progress.epoch}: top-1 {top1:.1%}, top-5 {top5:.1%} of the held-out pictures")
 
-        result = training.train(
-            recipe,
-            batches(learnt, options, runtime, seed),
-            folder,
-            config=config,
-            options=durations,
-            runtime=runtime,
-            resume=resume,
-            resume_command=f"gencli dream train --name {name} --data {data} --resume",
-            report=report,
-        )
-    console.note(f"{result.steps} steps in {clock(result.seconds)}")
-    if not console.as_json:
-        console.result(str(folder))
+            result = training.train(
+                recipe,
+                batches(learnt, options, runtime, seed),
+                folder,
+                config=config,
+                options=durations,
+                runtime=runtime,
+                resume=resume,
+                resume_command=shlex.join(again),
+                report=report,
+            )
+        console.note(f"{result.steps} steps in {clock(result.seconds)}")
+        if not console.as_json:
+            console.result(str(folder))

@@ -43,7 +43,6 @@ def soft_targets(
     return targets
 
 
-@torch.inference_mode()
 def features(pictures: PictureSet, teacher: str, size: int, runtime: Runtime, report: Report | None) -> Tensor:
     """Means over the picture of the teacher's deepest layer, standardised: float32 (N, channels) on the device."""
     net = backbones.load(teacher, device=runtime.device)
@@ -52,7 +51,7 @@ def features(pictures: PictureSet, teacher: str, size: int, runtime: Runtime, re
     last = net.layers[-1]
     rows = []
     for batch in in_order(pictures, 64, size=size, device=runtime.device):
-        with runtime.autocast():
+        with torch.no_grad(), runtime.autocast():
             rows.append(net(batch.pictures.contiguous(memory_format=layout), [last])[last].float().mean((2, 3)))
         if report:
             report(int(batch.indices[-1]) + 1, len(pictures))
@@ -64,11 +63,10 @@ def cross_fitted(rows: Tensor, labels: Tensor, classes: int) -> Tensor:
     """Class probabilities (N, classes) of logistic regressions, each on the fold it was not fitted on."""
     fold = torch.randperm(len(rows), generator=generator(0, 1)).to(rows.device) % FOLDS
     targets = torch.empty(len(rows), classes, device=rows.device)
-    with torch.enable_grad():
-        for held in range(FOLDS):
-            fit = logistic(rows[fold != held], labels[fold != held], classes)
-            with torch.no_grad():
-                targets[fold == held] = fit(rows[fold == held]).softmax(1)
+    for held in range(FOLDS):
+        fit = logistic(rows[fold != held], labels[fold != held], classes)
+        with torch.no_grad():
+            targets[fold == held] = fit(rows[fold == held]).softmax(1)
     return targets
 
 

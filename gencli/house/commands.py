@@ -21,9 +21,7 @@ from gencli.core.options import Common, command
 models = App("The models you trained, and the networks of others.")
 data = App("Picture sets to train with.")
 
-Model = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A model's name, ART/NAME, its folder, or `latest`.")
-]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, ART/NAME, its folder, or `latest`.")]
 Art = Annotated[str | None, typer.Option("--art", help="Only the models of this art.")]
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")
@@ -99,11 +97,7 @@ def show_model(model: Model, common: Common, art: Art = None) -> None:
     if art is None and model in weights.SOURCES:
         about = _network(model) | asdict(weights.SOURCES[model])
     elif art is None and model in weights.built_in():
-        about = (
-            _network(model)
-            | {"file": str(weights.built_in()[model])}
-            | weights.describe(weights.built_in()[model])
-        )
+        about = _network(model) | {"file": str(weights.built_in()[model])} | weights.describe(weights.built_in()[model])
     else:
         found = _find(model, art)
         about = {"name": found.name, "folder": str(found.folder), "state": found.state, "bytes": found.size}
@@ -228,9 +222,7 @@ def list_data(common: Common, data_root: DataRoot = None) -> None:
     console = Console.start(common)
     for about in (catalogue.describe(name, data_root) for name in catalogue.names()):
         if common.json:
-            console.record(
-                {"name": about.name, "about": about.about, "where": about.where and str(about.where)}
-            )
+            console.record({"name": about.name, "about": about.about, "where": about.where and str(about.where)})
         else:
             console.result(f"{about.name}\t{about.where or 'not here'}\t{about.about}")
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gencli.core.commands import art
-from gencli.core.console import Console
+from gencli.core.console import Bar, Console
 from gencli.core.errors import UsageError
-from gencli.core.options import Common, command
+from gencli.core.options import Common, command, weighted
 from gencli.stylize.options import StylizeOptions
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ app = art("Paint a photograph in the style of another picture.")
 Pictures = Annotated[
     list[str],
     typer.Argument(
-        metavar="CONTENT… STYLE",
-        help="Photographs, and last the style. `-` is standard input, `@name` an example (`gencli info` lists them).",
+        metavar="CONTENT STYLE…",
+        help="A photograph and one or several styles. `-` is standard input, `@name` an example (see `gencli info`).",
     ),
 ]
 Styles = Annotated[
@@ -67,9 +69,9 @@ def sample(
 
         gencli stylize @harbour @swirls --strength 0.7 -o out.png
 
-        gencli stylize a.jpg b.jpg painting.jpg -o painted/
+        gencli stylize photo.jpg @swirls @mosaic --style-weight 2,1
 
-        gencli stylize photo.jpg --style @swirls=2 --style @mosaic=1
+        gencli stylize a.jpg b.jpg --style painting.jpg -o painted/
 
         cat photo.jpg | gencli stylize - @ink -o - > painted.png
     """
@@ -86,89 +88,87 @@ def sample(
     most = max_pixels or DEFAULT_MAX_PIXELS
     style_pictures = [images.load(s, max_pixels=most) for s in styles]
     masks = [images.load(m, max_pixels=most) for m in mask or []]
+    for content in contents[1:]:  # one that cannot be read is found now, not in an hour
+        if content != "-":
+            images.load(content, max_pixels=most)
     suffix = "-".join(picture.name for picture in style_pictures)
     targets = outputs.plan([_stem(content) for content in contents], output, suffix=suffix, format=format)
-    steps_targets = _steps_targets(targets, save_every)
-
+    if save_every and any(target.path is None for target in targets):
+        raise UsageError("--save-every cannot write to standard output", "name a file with -o")
     runtime = device.start(common.device, common.precision, common.threads)
     seed = secrets.randbits(32) if common.seed is None else common.seed
     if common.seed is None:
         console.note(f"seed {seed}")
     backbone = optimize.load_backbone(options, runtime)
-    note = outputs.note(seed)
-
-    for content, target, between in zip(contents, targets, steps_targets, strict=True):
-        began = time.monotonic()
+    painter = partial(optimize.stylize, options=options, masks=masks, seed=seed, runtime=runtime, backbone=backbone)
+    record = {"seed": seed, "styles": styles, "size": options.size, "strength": options.strength}
+    record |= {"backbone": options.backbone}
+    for content, target in zip(contents, targets, strict=True):
         picture = images.load(content, max_pixels=most)
-        latest: list[Step] = []
-        with console.bar(f"{picture.name} in the style of {suffix}", units="%") as bar:
-
-            def on_step(step: Step) -> None:
-                latest[:] = [step]
-                bar.update(round(100 * step.fraction), 100, {"size": step.size, "loss": step.loss})
-                bar.show(step.render)
-                if between and save_every and step.number % save_every == 0:
-                    _numbered(between, step.number).write(step.render(), note)
-
-            try:
-                painted = optimize.stylize(
-                    picture, *style_pictures, options=options, masks=masks, seed=seed, runtime=runtime, backbone=backbone, on_step=on_step
-                )
-            except BaseException:
-                if latest:  # nothing is lost: what there is so far is a picture too
-                    _write(console, latest[0].render(), target, note, None)
-                    console.warn("the work was cut short; the picture written is as far as it came")
-                raise
-        record = {"content": content, "styles": styles, "size": options.size, "strength": options.strength, "backbone": options.backbone}
-        _write(console, painted, target, note, {"seed": seed, "seconds": round(time.monotonic() - began, 2), **record})
+        sitting = _Sitting(console, target, save_every, outputs.note(seed), {"content": content, **record})
+        sitting.paint(partial(painter, picture, *style_pictures), f"{picture.name} in the style of {suffix}")
 
 
 def _sort_out(
     pictures: list[str], style: list[str] | None, options: StylizeOptions
 ) -> tuple[list[str], list[str], tuple[float, ...]]:
     """Contents, styles, and the styles' weights if they were written with the styles."""
-    from gencli.core.options import weighted
+    if not style:
+        if len(pictures) < 2:
+            raise UsageError(
+                "a photograph and a style are needed", "gencli stylize photo.jpg painting.jpg, or photo.jpg @swirls"
+            )
+        return pictures[:1], pictures[1:], ()
+    if not any("=" in one for one in style):
+        return pictures, style, ()
+    if options.style_weight:
+        raise UsageError("the styles' weights were given twice", "write --style NAME=WEIGHT or --style-weight")
+    weights = weighted("--style", style)
+    return pictures, list(weights), tuple(weights.values())
 
-    if style:
-        if any("=" in s for s in style) and options.style_weight:
-            raise UsageError("the styles' weights were given twice", "write --style NAME=WEIGHT or --style-weight")
-        weights = {s: 1.0 for s in style} if not any("=" in s for s in style) else weighted("--style", style)
-        given = tuple(weights.values()) if any("=" in s for s in style) else ()
-        return pictures, list(weights), given
-    if len(pictures) < 2:
-        raise UsageError("a photograph and a style are needed", "gencli stylize photo.jpg painting.jpg, or photo.jpg @swirls")
-    styles = max(1, len(options.style_weight))
-    if styles >= len(pictures):
-        raise UsageError(
-            f"--style-weight has {styles} numbers, but only {len(pictures)} pictures were named",
-            "name the photograph first, then the styles",
-        )
-    return pictures[:-styles], pictures[-styles:], ()
+
+@dataclass
+class _Sitting:
+    """One picture painted: what is shown meanwhile, and what is written, however it ends."""
+
+    console: Console
+    target: Target
+    save_every: int | None
+    note: Mapping[str, str]
+    record: Mapping[str, object]
+    latest: Step | None = None
+
+    def paint(self, painter: Callable[..., Image.Image], title: str) -> None:
+        began = time.monotonic()
+        with self.console.bar(title, units="%") as bar:
+            try:
+                painted = painter(on_step=partial(self.follow, bar))
+            except BaseException:
+                if self.latest:  # nothing is lost: what there is so far is a picture too
+                    self.write(self.latest.render(), {"unfinished": True})
+                    self.console.warn("the work was cut short; the picture written is as far as it came")
+                raise
+        self.write(painted, {"seconds": round(time.monotonic() - began, 2)})
+
+    def follow(self, bar: Bar, step: Step) -> None:
+        """Show a step, and keep its picture where `--save-every` asks for it, beside the result."""
+        self.latest = step
+        bar.update(round(100 * step.fraction), 100, {"size": step.size, "loss": step.loss})
+        bar.show(step.render)
+        if self.save_every and step.number % self.save_every == 0:
+            assert self.target.path is not None
+            path = self.target.path.with_stem(f"{self.target.path.stem}-step-{step.number:04}")
+            replace(self.target, path=path, base=None).write(step.render(), self.note)
+
+    def write(self, painted: Image.Image, how: Mapping[str, object]) -> None:
+        written = self.target.write(painted, self.note)
+        if written is None:
+            return
+        if self.console.as_json:
+            self.console.record({"output": written, **self.record, **how})
+        else:
+            self.console.result(written)
 
 
 def _stem(content: str) -> str:
     return "stdin" if content == "-" else Path(content.removeprefix("@")).stem
-
-
-def _steps_targets(targets: list[Target], save_every: int | None) -> list[Target | None]:
-    """Where the pictures between go: beside the result."""
-    if save_every and any(target.path is None for target in targets):
-        raise UsageError("--save-every cannot write to standard output", "name a file with -o")
-    return [target if save_every else None for target in targets]
-
-
-def _numbered(target: Target, step: int) -> Target:
-    from dataclasses import replace
-
-    assert target.path is not None
-    return replace(target, path=target.path.with_stem(f"{target.path.stem}-step-{step:04}"), base=None)
-
-
-def _write(
-    console: Console, painted: Image.Image, target: Target, note: Mapping[str, str], record: Mapping[str, object] | None
-) -> None:
-    written = target.write(painted, note)
-    if console.as_json and written is not None and record is not None:
-        console.record({"output": written, **record})
-    elif written is not None:
-        console.result(written)

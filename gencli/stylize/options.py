@@ -34,13 +34,13 @@ class StylizeOptions(Options):
     )
     style_loss: Annotated[
         str, Flag("What is compared: Gram matrices, or mean and covariance.", choices=("gram", "w2"))
-    ] = "gram"
+    ] = "w2"
     tv: Annotated[float, Flag("Weight of total variation: higher is smoother.", 0)] = 0.0
     backbone: Annotated[str, Flag("The network to see with.")] = "vgg-mini"
     pooling: Annotated[str, Flag("Pooling in the network.", choices=("max", "average", "l2"))] = "average"
     optimizer: Annotated[str, Flag("How the picture is improved.", choices=("lbfgs", "adam", "sgd"))] = "lbfgs"
     init: Annotated[str, Flag("What to start from.", choices=("content", "noise", "style"))] = "content"
-    iterations: Annotated[int, Flag("Most steps at the full size; smaller sizes take more.", 1)] = 40
+    iterations: Annotated[int, Flag("Most steps at the full size; smaller sizes take more.", 1)] = 32
     start_size: Annotated[int, Flag("Longest side to begin with, doubled up to --size.", 16)] = 128
     tile: Annotated[
         Union[int, None], Flag("Work in tiles of this side: less memory, same picture.", 64, shown_default="whole")
@@ -56,6 +56,7 @@ class StylizeOptions(Options):
             "backbone": "vgg19",
             "content_layer": {"conv4_2": 1.0},
             "style_layer": STYLE_LAYERS,
+            "style_loss": "gram",
             "pooling": "average",
             "init": "noise",
             "iterations": 500,
@@ -66,6 +67,7 @@ class StylizeOptions(Options):
             "backbone": "vgg19",
             "content_layer": {"conv5_2": 1.0},
             "style_layer": STYLE_LAYERS,
+            "style_loss": "gram",
             "pooling": "max",
             "optimizer": "sgd",
             "losses": "book",

@@ -89,9 +89,7 @@ def test_networks_of_others_and_built_in_ones_are_shown_too(
 ) -> None:
     shipped = tmp_path / "shipped"
     monkeypatch.setattr(weights, "built_in_folder", lambda: shipped)
-    weights.write(
-        shipped / "vgg-tiny.safetensors", {"w": torch.zeros(1)}, {"kind": "backbone", "classes": ["a"]}
-    )
+    weights.write(shipped / "vgg-tiny.safetensors", {"w": torch.zeros(1)}, {"kind": "backbone", "classes": ["a"]})
     assert run(["models", "show", "vgg-tiny", "--json"]) == 0
     (about,) = records(capsys)
     assert (about["state"], about["classes"]) == ("built in", ["a"])
@@ -118,9 +116,7 @@ def test_remove_asks_and_needs_somebody_to_ask(capsys: Captured, monkeypatch: py
     monkeypatch.setattr(sys, "stdin", Person("n\n"))
     assert run(["models", "remove", "mine"]) == 1
     out, err = capsys.readouterr()
-    assert (
-        out == "" and "Remove dream/mine" in err and "dream/mine was not removed" in err and folder.exists()
-    )
+    assert out == "" and "Remove dream/mine" in err and "dream/mine was not removed" in err and folder.exists()
     monkeypatch.setattr(sys, "stdin", Person("y\n"))
     assert run(["models", "remove", "mine"]) == 0
     assert capsys.readouterr().out == "" and not folder.exists()
@@ -187,9 +183,7 @@ def test_pull_downloads_once_and_prints_the_file(published: bytes, capsys: Captu
     assert json.loads(out) == {"path": str(expected)} and "is here already" in err
 
 
-def test_pull_of_a_file_with_another_hash(
-    published: bytes, capsys: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pull_of_a_file_with_another_hash(published: bytes, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     source = replace(weights.SOURCES["squeezenet1_1"], sha256="0123abcd")
     monkeypatch.setitem(weights.SOURCES, "squeezenet1_1", source)
     assert run(["models", "pull", "squeezenet1_1"]) == 1

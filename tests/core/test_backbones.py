@@ -32,9 +32,7 @@ def draw(net: nn.Module, seed: int = 0) -> nn.Module:
             if tensor.ndim > 1:
                 tensor.normal_(0, (2 / tensor[0].numel()) ** 0.5, generator=generator)
             elif tensor.is_floating_point():
-                tensor.uniform_(
-                    0.5 if "var" in name else -0.2, 1.5 if "var" in name else 0.2, generator=generator
-                )
+                tensor.uniform_(0.5 if "var" in name else -0.2, 1.5 if "var" in name else 0.2, generator=generator)
                 if name.endswith("weight"):
                     tensor.add_(1)
     return net.eval()
@@ -71,14 +69,12 @@ def drop(name: str, state: dict[str, Tensor]) -> Path:
 def assert_same_as_torchvision(
     name: str, net: nn.Module, layers: dict[str, str], side: int, prepare: Callable[[Tensor], Tensor]
 ) -> None:
-    """Layers and logits are those of torchvision's own module: from the file dropped by hand, and converted."""
+    """Layers and logits are those of torchvision's own module: from the file dropped in, and converted."""
     shown = pictures(side, side + 8, 2)
     expected: dict[str, Tensor] = {}
     modules = dict(net.named_modules())
     for layer, path in layers.items():
-        modules[path].register_forward_hook(
-            lambda _, __, out, layer=layer: expected.update({layer: out.clone()})
-        )
+        modules[path].register_forward_hook(lambda _, __, out, layer=layer: expected.update({layer: out.clone()}))
     with torch.no_grad():
         logits = net(prepare(shown))
     drop(name, net.state_dict())
@@ -129,9 +125,7 @@ def test_resnet50() -> None:
     assert_same_as_torchvision("resnet50", net, layers, 64, imagenet)
 
 
-@pytest.mark.parametrize(
-    ("name", "letter", "count"), [("vgg16", "D", 14_714_688), ("vgg19", "E", 20_024_384)]
-)
+@pytest.mark.parametrize(("name", "letter", "count"), [("vgg16", "D", 14_714_688), ("vgg19", "E", 20_024_384)])
 def test_vgg_is_cut_to_its_convolutions(name: str, letter: str, count: int) -> None:
     from torchvision.models.vgg import cfgs, make_layers
 
@@ -238,16 +232,12 @@ def test_a_network_of_ones_own_keeps_its_numbers(tiny_file: Path) -> None:
         ("conv1_1", "pool1", "conv2_1", "conv2_2", "pool2", "conv3_1"),
     )
     torch.testing.assert_close(loaded.logits(shown), tiny().logits(shown))
-    expected = (shown - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.4]).view(
-        3, 1, 1
-    )
+    expected = (shown - torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)) / torch.tensor([0.2, 0.3, 0.4]).view(3, 1, 1)
     torch.testing.assert_close(loaded.normalise(shown), expected)
 
 
 def test_half_precision_files_compute_in_single(tmp_path: Path) -> None:
-    weights.write(
-        tmp_path / "h.safetensors", {k: v.half() for k, v in tiny().state_dict().items()}, DESCRIPTION
-    )
+    weights.write(tmp_path / "h.safetensors", {k: v.half() for k, v in tiny().state_dict().items()}, DESCRIPTION)
     loaded = backbones.load(str(tmp_path / "h.safetensors"))
     assert {p.dtype for p in loaded.parameters()} == {torch.float32}
 
@@ -437,7 +427,7 @@ def test_poolings(kind: str, kernel: int, padding: int, ceil: bool) -> None:
     found = backbones.RescaledPool(kind, replaced)(x)
     assert found.shape == replaced(x).shape
     window = x[0, 1, 2 - padding : 2 - padding + kernel, 2 - padding : 2 - padding + kernel]
-    expected = window.mean() if kind == "average" else window.square().sum().sqrt()
+    expected = window.mean() if kind == "average" else window.square().mean().sqrt()
     torch.testing.assert_close(found[0, 1, 1, 1], backbones.POOLINGS[kind] * expected)
 
 

@@ -105,23 +105,18 @@ def test_what_was_done_before_a_resume_does_not_count_as_speed(capsys: Captured,
         ("pictures", 1_000_000, 2_000_000, "1,000,000/2,000,000 pictures, 10 s left, 100,000 pictures/s"),
     ],
 )
-def test_units(
-    capsys: Captured, now: list[float], *, units: str, done: float, total: float | None, said: str
-) -> None:
+def test_units(capsys: Captured, now: list[float], *, units: str, done: float, total: float | None, said: str) -> None:
     with Console().bar("w", units=units) as bar:
         bar.update(0, total)
         now[0] += 10
         bar.update(done, total)
-    assert capsys.readouterr().err == f"w: {said}
-"
+    assert capsys.readouterr().err == f"w: {said}\n"
 
 
 def terminal(console: Console, no_color: bool = False) -> io.StringIO:
     """Give the console a terminal to draw on."""
     screen = io.StringIO()
-    console._rich = RichConsole(
-        file=screen, force_terminal=True, width=80, color_system="truecolor", no_color=no_color
-    )
+    console._rich = RichConsole(file=screen, force_terminal=True, width=80, color_system="truecolor", no_color=no_color)
     return screen
 
 
@@ -135,9 +130,7 @@ def test_on_a_terminal_there_is_a_bar_with_pictures(capsys: Captured, now: list[
         bar.show(lambda: Image.new("RGB", (8, 8), "red"))
         bar.show(lambda: pytest.fail("too soon for another"))
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.getvalue())
-    assert (
-        "training mine" in text and "50/100 steps" in text and "5 steps/s, loss 0.25" in text and "▀" in text
-    )
+    assert "training mine" in text and "50/100 steps" in text and "5 steps/s, loss 0.25" in text and "▀" in text
     assert capsys.readouterr() == ("", "")
 
 

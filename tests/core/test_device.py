@@ -72,9 +72,7 @@ def test_each_local_rank_takes_its_own_gpu(two_gpus: None, monkeypatch: pytest.M
     assert device.start("cuda:0").device == torch.device("cuda", 0)
 
 
-@pytest.mark.parametrize(
-    "name", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:٣", "cpu:0", "CPU", "cuda:1 "]
-)
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:٣", "cpu:0", "CPU", "cuda:1 "])
 def test_other_names_are_refused(two_gpus: None, name: str) -> None:
     with pytest.raises(UsageError, match="not a device"):
         device.start(name)
@@ -145,9 +143,7 @@ def test_the_same_seed_and_stream_draw_the_same(seed: int, stream: list[int]) ->
 
 
 def test_streams_and_seeds_draw_differently() -> None:
-    keys = [
-        (seed, *stream) for seed in (0, 1, 2**32 - 1) for stream in ((), (0,), (1,), (0, 0), (0, 1), (1, 0))
-    ]
+    keys = [(seed, *stream) for seed in (0, 1, 2**32 - 1) for stream in ((), (0,), (1,), (0, 0), (0, 1), (1, 0))]
     drawn = {tuple(torch.rand(3, generator=device.generator(*key)).tolist()) for key in keys}
     assert len(drawn) == len(keys)
 

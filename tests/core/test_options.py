@@ -203,12 +203,8 @@ def invoke(app: typer.Typer, *arguments: str) -> Any:
 
 
 def test_flags_reach_the_dataclass(app: typer.Typer, seen: dict[str, Any]) -> None:
-    flags = (
-        "--name x -s 64 --rate 1e-3 --widths 1,2,3 --shares 0.5,1 --layer a --layer b=2 --words p --words q"
-    )
-    result = invoke(
-        app, "paint", *flags.split(), "--no-flip", "--tile", "--steps", "9", "--root", "here", "-q"
-    )
+    flags = "--name x -s 64 --rate 1e-3 --widths 1,2,3 --shares 0.5,1 --layer a --layer b=2 --words p --words q"
+    result = invoke(app, "paint", *flags.split(), "--no-flip", "--tile", "--steps", "9", "--root", "here", "-q")
     assert result.exit_code == 0, result.output
     assert seen["options"] == Painting(
         size=64,
@@ -277,8 +273,6 @@ def test_help_reads_well(app: typer.Typer) -> None:
 
 def test_help_has_panels_with_the_required_first_and_the_shared_last(app: typer.Typer) -> None:
     text = invoke(app, "paint", "--help").output
-    places = [
-        text.index(part) for part in ("Options:", "--name", "--size", "Everywhere:", "--device", "--help")
-    ]
+    places = [text.index(part) for part in ("Options:", "--name", "--size", "Everywhere:", "--device", "--help")]
     assert places == sorted(places)
     assert text.startswith("Usage: ") and "paint [OPTIONS]" in text.splitlines()[0]

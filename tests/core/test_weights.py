@@ -297,9 +297,7 @@ def test_a_foreign_description_is_none(tmp_path: Path, header: str) -> None:
     assert weights.read(tmp_path / "a.safetensors")[1] == {}
 
 
-def test_what_ships_is_found_in_a_package_and_in_a_source_tree(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_ships_is_found_in_a_package_and_in_a_source_tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     package = tmp_path / "gencli"
     (package / "weights").mkdir(parents=True)
     (tmp_path / "weights").mkdir()

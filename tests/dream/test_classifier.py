@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from gencli.core import backbones, weights
 from gencli.core.device import Runtime
 from gencli.core.errors import UsageError
 from gencli.core.pictures import Batch, PictureSet
-from gencli.core.training import TrainingOptions, train
+from gencli.core.training import Progress, TrainingOptions, train
 from gencli.dream.options import BackboneTraining
 from gencli.dream.training import (
     WARM_UP,
@@ -29,6 +31,7 @@ from gencli.dream.training import (
     picture_size,
 )
 
+pytestmark = pytest.mark.usefixtures("remembered_layout")
 CPU = Runtime(torch.device("cpu"))
 TINY: dict[str, Any] = {"widths": (4, 6), "depths": (1, 2), "sizes": (8, 16), "batch_size": 8}
 
@@ -55,9 +58,9 @@ def test_parameters_of_the_default_network() -> None:
     """3 × 3 convolutions without bias, two numbers a channel for batch norm, and the linear layer."""
     made = ClassifierRecipe(BackboneTraining(), drawn(200, 200), CPU, 0)
     channels = [3, 32, 64, 64, 128, 128, 192, 192, 256, 256]
-    convolutions = sum(9 * before * after for before, after in zip(channels, channels[1:], strict=False))
+    convolutions = sum(9 * before * after for before, after in pairwise(channels))
     expected = convolutions + 2 * sum(channels[1:]) + 256 * 200 + 200
-    assert sum(p.numel() for p in made.net.parameters()) == expected == 1_949_352
+    assert sum(p.numel() for p in made.net.parameters()) == expected == 1_916_520
     decayed, others = made.optimizer.param_groups
     assert sum(p.numel() for p in decayed["params"]) == convolutions + 256 * 200
     assert (decayed["weight_decay"], others["weight_decay"]) == (5e-4, 0.0)
@@ -231,33 +234,55 @@ def test_export_is_the_network_in_evaluation(tmp_path: Path, steps: int) -> None
         logits = made.net.logits(pictures)
     for layer, features in wanted.items():
         torch.testing.assert_close(found[layer], features, rtol=1e-2, atol=1e-2 * float(features.abs().max()))
-    torch.testing.assert_close(
-        loaded.logits(pictures), logits, rtol=1e-2, atol=1e-2 * float(logits.abs().max())
-    )
+    torch.testing.assert_close(loaded.logits(pictures), logits, rtol=1e-2, atol=1e-2 * float(logits.abs().max()))
 
 
 # ------------------------------------------------------------------ learning
 
 
 def test_learns_and_resumes_exactly(tmp_path: Path) -> None:
-    """Through the loop: stopped after one epoch and resumed, the same bits; and it has learnt."""
+    """Through the loop: broken off and resumed, before and after the pictures grow, the same bits; and it learns."""
     learnt, held_out = drawn(64, 3), drawn(24, 3, seed=1)
     options = BackboneTraining(**TINY)
     config = describe(options, held_out) | {"art": "dream", "options": options.to_dict()}
 
-    def run(folder: Path, epochs: float, resume: bool = False) -> ClassifierRecipe:
+    def run(folder: Path, until: int, resume: bool = False) -> ClassifierRecipe:
+        def report(progress: Progress) -> None:
+            if progress.step > until:
+                raise KeyboardInterrupt
+
         made = ClassifierRecipe(options, held_out, CPU, 5)
-        data, length = batches(learnt, options, CPU, 5), TrainingOptions(steps=40, epochs=epochs)
-        train(made, data, folder, config=config, options=length, runtime=CPU, resume=resume)
+        data, length = batches(learnt, options, CPU, 5), TrainingOptions(epochs=5)
+        with suppress(KeyboardInterrupt):
+            train(
+                made,
+                data,
+                folder,
+                config=config,
+                options=length,
+                runtime=CPU,
+                resume=resume,
+                report=report,
+            )
         return made
 
-    whole = run(tmp_path / "whole", 5)
-    run(tmp_path / "parts", 5)  # the schedule is the same only for the same length: stop by copying the state
-    again = run(tmp_path / "parts", 5, resume=True)
+    whole = run(tmp_path / "whole", 40)
+    for until in (11, 20, 35, 40):
+        parts = run(tmp_path / "parts", until, resume=until > 11)
     for name, value in whole.net.state_dict().items():
-        assert torch.equal(value, again.net.state_dict()[name])
+        assert torch.equal(value, parts.net.state_dict()[name]), name
+    assert parts.evaluate() == whole.evaluate()
     assert whole.evaluate()["top1"] > 0.9
-    assert again.stage.size == whole.stage.size == 16
+
+
+def test_figures_after_a_resume_are_of_the_size_come_to(tmp_path: Path) -> None:
+    """The first evaluation of a resumed training must not look at pictures of the first size again."""
+    made = recipe()
+    made.step(batches(drawn(24, 3), made.options, CPU, 0).batch(0, 0), 0.95)
+    again = recipe()
+    again.extras["stage"].load_state_dict(made.extras["stage"].state_dict())
+    assert again.at_size(torch.rand(1, 3, 16, 16)).shape[-1] == 16
+    assert recipe().at_size(torch.rand(1, 3, 16, 16)).shape[-1] == 8
 
 
 def test_the_command_learns_a_folder_of_pictures(tmp_path: Path, run_gencli: Callable[..., Any]) -> None:
@@ -268,9 +293,7 @@ def test_the_command_learns_a_folder_of_pictures(tmp_path: Path, run_gencli: Cal
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / f"{index}.png")
     shape = "--widths 4,6 --depths 1,2 --sizes 8,16 --batch-size 16 --held-out 0.2 --epochs 10"
-    done = run_gencli(
-        "dream", "train", "--data", "photos", "--name", "mine", "--seed", "1", "--json", *shape.split()
-    )
+    done = run_gencli("dream", "train", "--data", "photos", "--name", "mine", "--seed", "1", "--json", *shape.split())
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert all({"step", "epoch", "seconds"} <= line.keys() for line in lines)

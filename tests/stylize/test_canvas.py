@@ -33,9 +33,7 @@ def mask(height: int, width: int, value: float = 1.0) -> Picture:
     return Picture(rgb, None, "mask")
 
 
-def canvas(
-    content: Picture | None = None, styles: int = 1, masks: tuple[Picture, ...] = (), **options: Any
-) -> Canvas:
+def canvas(content: Picture | None = None, styles: int = 1, masks: tuple[Picture, ...] = (), **options: Any) -> Canvas:
     style_pictures = [picture(40, 30, seed=10 + i) for i in range(styles)]
     chosen = StylizeOptions(**{"size": 48, **options})
     return Canvas(content or picture(30, 60), style_pictures, masks, chosen, CPU)
@@ -45,9 +43,7 @@ def canvas(
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((30, 60), (24, 48)), ((60, 30), (48, 24)), ((9, 9), (48, 48))])
-def test_size_is_of_the_longest_side_and_keeps_the_ratio(
-    shape: tuple[int, int], expected: tuple[int, int]
-) -> None:
+def test_size_is_of_the_longest_side_and_keeps_the_ratio(shape: tuple[int, int], expected: tuple[int, int]) -> None:
     made = canvas(picture(*shape))
     assert (made.height, made.width) == expected
     assert made.at(48).content.shape[-2:] == expected

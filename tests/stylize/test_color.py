@@ -32,9 +32,7 @@ def test_covariance_changes_least(picture: Draw) -> None:
     style = picture(20, 18, seed=1)
     torch.testing.assert_close(color.match_color(style, style, "covariance"), style, rtol=1e-6, atol=1e-8)
     darker = 0.5 * style + 0.1
-    torch.testing.assert_close(
-        color.match_color(style, darker, "covariance"), darker, rtol=1e-6, atol=1e-8
-    )
+    torch.testing.assert_close(color.match_color(style, darker, "covariance"), darker, rtol=1e-6, atol=1e-8)
 
 
 def test_covariance_of_a_picture_of_one_colour_is_finite(picture: Draw) -> None:

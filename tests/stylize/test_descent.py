@@ -198,9 +198,7 @@ def test_adam_gives_the_average_of_its_iterates() -> None:
 
 @pytest.mark.parametrize("gradient_only", [False, True])
 @pytest.mark.parametrize("method", [LBFGS, SGD, Adam])
-def test_goes_back_to_the_best_with_half_the_step(
-    method: Callable[[float], Method], gradient_only: bool
-) -> None:
+def test_goes_back_to_the_best_with_half_the_step(method: Callable[[float], Method], gradient_only: bool) -> None:
     bowl_of, _ = bowl(10)
     faulty = Faulty(bowl_of, {4}, gradient_only)
     losses: list[float] = []
@@ -269,9 +267,7 @@ def test_does_not_stop_while_it_gains() -> None:
 def test_returns_the_lowest_not_the_last() -> None:
     objective, lowest = bowl(1)
     values: list[float] = []
-    found = descend(
-        objective, draw(), 30, partial(SGD, rate=1.95), lambda step, loss, best: values.append(loss)
-    )
+    found = descend(objective, draw(), 30, partial(SGD, rate=1.95), lambda step, loss, best: values.append(loss))
     assert float(objective(found)[0]) == pytest.approx(min(values))
     away = of(lambda x: -(x - lowest).square().sum())
     wrong_way = Faulty(lambda x: (-away(x)[0], away(x)[1]), set())  # a gradient with the wrong sign
@@ -282,12 +278,19 @@ def test_returns_the_lowest_not_the_last() -> None:
 def test_as_many_evaluations_as_steps(method: Callable[[float], Method]) -> None:
     for steps in (1, 2, 7):
         counted = Faulty(bowl(1000)[0], set())
-        reported: list[tuple[int, float]] = []
-        descend(counted, draw(), steps, method, lambda step, loss, best: reported.append((step, loss)))
+        losses: list[float] = []
+        numbers: list[int] = []
+
+        def report(
+            step: int, loss: float, best: Tensor, losses: list[float] = losses, numbers: list[int] = numbers
+        ) -> None:
+            losses.append(loss)
+            numbers.append(step)
+
+        descend(counted, draw(), steps, method, report)
         assert len(counted.asked) == steps
-        assert [step for step, _ in reported] == list(range(1, steps + 1))
-        expected = [float(bowl(1000)[0](x)[0]) for x in counted.asked]
-        assert [loss for _, loss in reported] == pytest.approx(expected)
+        assert numbers == list(range(1, steps + 1))
+        assert losses == pytest.approx([float(bowl(1000)[0](x)[0]) for x in counted.asked])
 
 
 @pytest.mark.parametrize("method", [LBFGS, SGD, Adam])

@@ -162,9 +162,7 @@ def test_gradients_of_the_style_losses() -> None:
     target = losses.moments(draw(3, 5, 5, seed=1))
     features = draw(3, 3, 4).requires_grad_()
     assert torch.autograd.gradcheck(lambda f: losses.gram_distance(losses.moments(f), target), features)
-    assert torch.autograd.gradcheck(
-        lambda f: losses.wasserstein2(losses.moments(f), target), features, rtol=1e-4
-    )
+    assert torch.autograd.gradcheck(lambda f: losses.wasserstein2(losses.moments(f), target), features, rtol=1e-4)
 
 
 def test_gradient_with_fewer_positions_than_channels() -> None:

@@ -54,9 +54,7 @@ def test_tiles_change_nothing(tiny: Any, picture: Draw, size: tuple[int, int], t
 @pytest.mark.parametrize("loss", ["gram", "w2"])
 @pytest.mark.parametrize("pooling", ["max", "average", "l2"])
 @pytest.mark.parametrize("padding", ["zeros", "replicate", "reflect"])
-def test_tiles_change_nothing_in_any_network(
-    tiny: Any, picture: Draw, loss: str, pooling: str, padding: str
-) -> None:
+def test_tiles_change_nothing_in_any_network(tiny: Any, picture: Draw, loss: str, pooling: str, padding: str) -> None:
     backbone = tiny(pooling, padding)
     content, painted = picture(37, 50), picture(37, 50, seed=2)
     styles = [picture(40, 33, seed=1), picture(29, 36, seed=3)]
@@ -113,9 +111,7 @@ def test_tiles_change_nothing_in_published_networks(
         backbone = Backbone(name, networks.BUILDERS[name]()).eval().requires_grad_(False).double()
     weights = plain(content={content: 1.0}, style=dict.fromkeys(style, 1.0))
     painted, example = picture(*size, seed=2), picture(77, 90, seed=1)
-    whole, tiled = (
-        Objective(backbone, picture(*size), [example], weights, tile=tile) for tile in (None, 64)
-    )
+    whole, tiled = (Objective(backbone, picture(*size), [example], weights, tile=tile) for tile in (None, 64))
     assert len(tiled.windows) > 1
     assert_same(tiled(painted), whole(painted))
 
@@ -129,15 +125,11 @@ def test_tiles_change_nothing_in_published_networks(
     ids=["gram", "tv", "w2", "book", "ratio"],
 )
 @pytest.mark.parametrize("masked", [False, True])
-def test_gradient_against_differences(
-    tiny: Any, picture: Draw, changes: dict[str, Any], masked: bool
-) -> None:
+def test_gradient_against_differences(tiny: Any, picture: Draw, changes: dict[str, Any], masked: bool) -> None:
     """Along three directions; average pooling, so that no maximum changes hands on the way."""
     content, styles = picture(20, 24), [picture(24, 20, seed=1), picture(16, 28, seed=3)]
     masks = halves(20, 24) if masked else None
-    objective = Objective(
-        tiny("average"), content, styles, plain(styles=[0.6, 0.4], **changes), masks
-    )
+    objective = Objective(tiny("average"), content, styles, plain(styles=[0.6, 0.4], **changes), masks)
     painted = picture(20, 24, seed=2)
     _, gradient = objective(painted)
     for seed in range(3):
@@ -208,9 +200,7 @@ def test_a_mask_hides_a_region_from_its_style(tiny: Any, picture: Draw) -> None:
     """Where a mask is black the style asks for nothing, but for what the network sees across the border."""
     left = torch.zeros(1, 1, 32, 64, dtype=torch.float64)
     left[..., :32] = 1
-    objective = Objective(
-        tiny(), picture(32, 64), [picture(24, 24, seed=1)], plain(ratio=0.0), [left]
-    )
+    objective = Objective(tiny(), picture(32, 64), [picture(24, 24, seed=1)], plain(ratio=0.0), [left])
     _, gradient = objective(picture(32, 64, seed=2))
     assert float(gradient[..., :32].abs().max()) > 0
     assert float(gradient[..., 32 + objective.halo :].abs().max()) == 0

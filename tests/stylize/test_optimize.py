@@ -132,9 +132,7 @@ def test_strength_1_ignores_the_content(paint: Paint) -> None:
 def test_more_strength_goes_farther_from_the_photograph(paint: Paint) -> None:
     content = pillow(60, 40)
     resized = paint(content=content, strength=0)
-    away = [
-        difference(paint(content=content, strength=s, iterations=20), resized) for s in (0.1, 0.3, 0.6, 1.0)
-    ]
+    away = [difference(paint(content=content, strength=s, iterations=20), resized) for s in (0.1, 0.3, 0.6, 1.0)]
     assert away == sorted(away) and away[0] < 0.5 * away[-1]
 
 
@@ -227,7 +225,7 @@ def test_progress(paint: Paint) -> None:
     seen: list[Step] = []
     painted = paint(on_step=seen.append, iterations=4)
     fractions = [step.fraction for step in seen]
-    assert fractions == sorted(fractions) and 0 < fractions[0] and fractions[-1] == pytest.approx(1)
+    assert fractions == sorted(fractions) and fractions[0] > 0 and fractions[-1] == pytest.approx(1)
     assert [step.size for step in seen] == [24] * 6 + [48] * 4
     assert [step.number for step in seen] == list(range(1, 11))
     assert all(step.render().size == (48, 32) for step in seen[::4])
@@ -312,9 +310,7 @@ def test_too_thin_a_picture_is_refused(paint: Paint) -> None:
 # ------------------------------------------------------------------ memory
 
 
-def test_too_large_a_picture_is_refused_before_the_work(
-    paint: Paint, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_large_a_picture_is_refused_before_the_work(paint: Paint, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Step] = []
     monkeypatch.setattr(optimize, "free_memory", lambda device: 2_000_000)
     with pytest.raises(GencliError, match=r"128 × 85 pixels needs about 0\.0 GB") as caught:

@@ -16,9 +16,7 @@ tiles = st.none() | st.integers(16, 80)
 
 @given(sides, sides, tiles, strides, halos)
 @settings(max_examples=100, deadline=None)
-def test_cores_partition_the_picture(
-    height: int, width: int, tile: int | None, stride: int, halo: int
-) -> None:
+def test_cores_partition_the_picture(height: int, width: int, tile: int | None, stride: int, halo: int) -> None:
     covered = torch.zeros(height, width, dtype=torch.int)
     for window in windows(height, width, tile, stride, halo):
         assert window.top < window.bottom and window.left < window.right
@@ -57,16 +55,12 @@ def test_places_partition_a_layer(height: int, width: int, tile: int | None, str
 
 @given(st.integers(8, 150), st.integers(8, 150), tiles, st.sampled_from([1, 2, 4, 8]), halos)
 @settings(max_examples=100, deadline=None)
-def test_core_is_what_stands_at_the_place(
-    height: int, width: int, tile: int | None, stride: int, halo: int
-) -> None:
+def test_core_is_what_stands_at_the_place(height: int, width: int, tile: int | None, stride: int, halo: int) -> None:
     full = (height // stride, width // stride)
     layer = torch.arange(full[0] * full[1]).view(1, *full)
     for window in windows(height, width, tile, stride, halo):
         _, rows, columns = window.outer
-        seen = layer[
-            :, rows.start // stride : rows.stop // stride, columns.start // stride : columns.stop // stride
-        ]
+        seen = layer[:, rows.start // stride : rows.stop // stride, columns.start // stride : columns.stop // stride]
         assert torch.equal(window.core(seen, stride, full), layer[window.place(stride, full)])
 
 
