@@ -97,7 +97,7 @@ def run_gencli(
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=120,
+            timeout=280,
             check=False,
             **options,
         )

@@ -126,7 +126,8 @@ def test_several_photographs_into_a_folder_as_json(
     ("arguments", "code", "said"),
     [
         (["nothing.jpg", "painting.png"], 1, ["nothing.jpg"]),
-        (["photo.jpg", "other.png", "nothing.jpg", "painting.png", "-o", "out/"], 1, ["nothing.jpg"]),
+        (["photo.jpg", "other.png", "nothing.jpg", "--style", "painting.png", "-o", "out/"], 1, ["nothing.jpg"]),
+        (["photo.jpg", "painting.png", "other.png", "--style-weight", "1,2,3"], 2, ["--style-weight"]),
         (["photo.jpg", "@nowhere"], 2, ["@nowhere", "@swirls"]),
         (["photo.jpg", "painting.png", "--strength", "1.5"], 2, ["--strength", "0 to 1"]),
         (["photo.jpg", "painting.png", "-o", "result.xyz"], 2, ["result.xyz", "png"]),

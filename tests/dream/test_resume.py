@@ -22,6 +22,7 @@ from gencli.core import store
 from gencli.core.tensors import read_tensors
 
 pytestmark = [
+    pytest.mark.timeout(900),
     pytest.mark.usefixtures("remembered_layout"),
     pytest.mark.skipif(os.name != "posix", reason="SIGKILL"),
 ]
@@ -85,13 +86,13 @@ def step_of(model: Path) -> int:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=240)
+    _, errors = process.communicate(timeout=400)
     assert process.returncode == 0, errors.decode()
 
 
 def kill(process: subprocess.Popen[bytes], model: Path, after_step: int, delay: float) -> bool:
     """`kill -9` once the log has come to a step, and a moment later; whether it was still running."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while step_of(model) < after_step and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -169,7 +170,7 @@ def test_interrupted_and_resumed(
     while step_of(model) < EPOCH and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=400)
     assert process.returncode == 130
     said = errors.decode()
     assert "everything is saved" in said and "Traceback" not in said

@@ -137,8 +137,10 @@ def test_more_strength_goes_farther_from_the_photograph(paint: Paint) -> None:
 
 
 def test_ratio_of_strength() -> None:
-    for strength, expected in ((0.5, 1), (0.75, 1 / 9), (0.25, 9)):
-        assert weights(StylizeOptions(strength=strength), 1).ratio == pytest.approx(RATIO * expected)
+    for loss, at_half in RATIO.items():
+        for strength, expected in ((0.5, 1), (0.75, 1 / 9), (0.25, 9)):
+            found = weights(StylizeOptions(strength=strength, style_loss=loss), 1)
+            assert found.ratio == pytest.approx(at_half * expected)
 
 
 # ------------------------------------------------------------------ weights, presets
