@@ -97,7 +97,10 @@ def main() -> None:
         seconds, whole, lowest, painted = ours(pair, backbone, options, runtime, mark)
         ratios.append(seconds / book_seconds)
         print(f"{pair[0]} + {pair[1]} at {chosen.size}: textbook loss {mark:.4f} in {book_seconds:.1f} s;")
-        print(f"  gencli reaches it in {seconds:.1f} s ({ratios[-1]:.3f} of the time), ends at {lowest:.4f} in {whole:.1f} s")
+        print(
+            f"  gencli reaches it in {seconds:.1f} s ({ratios[-1]:.3f} of the time), "
+            f"ends at {lowest:.4f} in {whole:.1f} s"
+        )
         if judge is not None:
             mine = images.load(painted).rgb.to(runtime.device)
             theirs = book_picture.clamp(0, 1)

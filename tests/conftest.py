@@ -81,9 +81,7 @@ def gencli_environment() -> Callable[[Mapping[str, str] | None], dict[str, str]]
 
 
 @pytest.fixture
-def run_gencli(
-    tmp_path: Path, gencli_environment: Callable[[Mapping[str, str] | None], dict[str, str]]
-) -> RunGencli:
+def run_gencli(tmp_path: Path, gencli_environment: Callable[[Mapping[str, str] | None], dict[str, str]]) -> RunGencli:
     """`run_gencli("models", "list", env={…}, input="…")`: the command line in a process of its own."""
 
     def run(

@@ -19,9 +19,7 @@ from gencli.core.files import atomic_write, sync_folder
 from gencli.core.store import CONFIG, METRICS, SAMPLES, TRAINING, WEIGHTS, Model
 from gencli.core.tensors import check_tensors
 
-_MODEL = (
-    rf"{re.escape(WEIGHTS)}|{re.escape(CONFIG)}|{re.escape(METRICS)}|{SAMPLES}/\w[\w.-]{{0,99}}\.(png|txt)"
-)
+_MODEL = rf"{re.escape(WEIGHTS)}|{re.escape(CONFIG)}|{re.escape(METRICS)}|{SAMPLES}/\w[\w.-]{{0,99}}\.(png|txt)"
 _STATE = rf"{TRAINING}/(state-\d{{8,12}}\.safetensors|latest\.json)"
 _MEMBER = re.compile(f"{_MODEL}|{_STATE}", re.ASCII)
 _MAX_MEMBERS = 100_000

@@ -122,8 +122,7 @@ def _idx_set(name: str, folder: str, classes: tuple[str, ...]) -> Callable[[Path
             }
             if len(paths) == 4:
                 train, test = (
-                    idx_pictures(paths[part, "images-idx3"], paths[part, "labels-idx1"])
-                    for part in ("train", "t10k")
+                    idx_pictures(paths[part, "images-idx3"], paths[part, "labels-idx1"]) for part in ("train", "t10k")
                 )
                 return _raw_layout(name, place, train, test, classes)
         return None
@@ -131,16 +130,12 @@ def _idx_set(name: str, folder: str, classes: tuple[str, ...]) -> Callable[[Path
     return look
 
 
-def _raw_layout(
-    name: str, where: Path, train: RawPictures, test: RawPictures, classes: tuple[str, ...]
-) -> Layout:
+def _raw_layout(name: str, where: Path, train: RawPictures, test: RawPictures, classes: tuple[str, ...]) -> Layout:
     def arrange(split: Split) -> Listing:
         source = train if split == "train" else test
         items = [Item(source, member, member.name) for member in source.members]
         if max(source.labels, default=0) >= len(classes):
-            raise GencliError(
-                f"{source.path} has a label {max(source.labels)}; {name} has {len(classes)} classes"
-            )
+            raise GencliError(f"{source.path} has a label {max(source.labels)}; {name} has {len(classes)} classes")
         return Listing(items, source.labels, classes)
 
     return Layout(name, where, [train, test], arrange)
@@ -149,13 +144,9 @@ def _raw_layout(
 def _cifar10(root: Path) -> Layout | None:
     for place in (root / "cifar-10-batches-bin", root / "cifar-10-binary.tar.gz"):
         if place.exists():
-            return _raw_layout(
-                "cifar10", place, cifar_binary(place, True), cifar_binary(place, False), CIFAR_CLASSES
-            )
+            return _raw_layout("cifar10", place, cifar_binary(place, True), cifar_binary(place, False), CIFAR_CLASSES)
     if (place := root / "cifar-10-batches-py").is_dir():
-        return _raw_layout(
-            "cifar10", place, cifar_python(root, True), cifar_python(root, False), CIFAR_CLASSES
-        )
+        return _raw_layout("cifar10", place, cifar_python(root, True), cifar_python(root, False), CIFAR_CLASSES)
     if (place := root / "cifar10").is_dir() and _has_pictures(sources := open_sources(place)):
 
         def arrange(split: Split) -> Listing:
@@ -191,34 +182,25 @@ def _arrange_tiny(tables: Source, sources: list[Source], split: Split) -> Listin
         words = {row[0]: row[1] for row in _rows(tables.text("words.txt") or "", 2)}
         train = parts.items.get("train", ())
         classes = sorted((tables.text("wnids.txt") or "").split() or {i.path.split("/", 1)[0] for i in train})
-    if split != "train" and "val" in parts.items:  # Stanford's test pictures have no labels
-        items = parts.items["val"]
-    else:
-        items = parts.items[parts.choose(split)[0]]
+    # Stanford's test pictures have no labels
+    part = "val" if split != "train" and "val" in parts.items else parts.choose(split)[0]
+    items = parts.items[part]
     if split != "train" and (table := tables.text("val_annotations.txt")):
         wnids = {row[0]: row[1] for row in _rows(table, 2)}
-        items = [
-            item._replace(path=f"{wnids.get(_base(item.path), '')}/{_base(item.path)}") for item in items
-        ]
+        items = [item._replace(path=f"{wnids.get(_base(item.path), '')}/{_base(item.path)}") for item in items]
     full = [words.get(wnid, wnid) for wnid in classes]
     short = [name.split(",")[0] for name in full]
-    return labelled_listing(
-        items, classes, [b if short.count(b) == 1 else a for a, b in zip(full, short, strict=True)]
-    )
+    return labelled_listing(items, classes, [b if short.count(b) == 1 else a for a, b in zip(full, short, strict=True)])
 
 
 def _celeba(root: Path) -> Layout | None:
     place = root / "celeba"
-    images = [
-        path for suffix in ("", *ARCHIVE_SUFFIXES) for path in _existing(place, f"img_align_celeba{suffix}")
-    ]
+    images = [path for suffix in ("", *ARCHIVE_SUFFIXES) for path in _existing(place, f"img_align_celeba{suffix}")]
     if not images:
         return None
     source = open_source(images[0])
     tables = _existing(place, "list_attr_celeba.txt", "list_eval_partition.txt")
-    return Layout(
-        "celeba", place, [source, *map(Single, tables)], lambda split: _arrange_celeba(place, source, split)
-    )
+    return Layout("celeba", place, [source, *map(Single, tables)], lambda split: _arrange_celeba(place, source, split))
 
 
 def _arrange_celeba(place: Path, source: Source, split: Split) -> Listing:
@@ -249,9 +231,7 @@ def _arrange_celeba(place: Path, source: Source, split: Split) -> Listing:
         )
     attributes = [[value == "1" for value in rows[item.path]] for item in items]
     if any(len(row) != len(attribute_names) for row in attributes):
-        raise GencliError(
-            f"{attributes_file} has lines without {len(attribute_names)} values", "fetch it again"
-        )
+        raise GencliError(f"{attributes_file} has lines without {len(attribute_names)} values", "fetch it again")
     return Listing(items, attributes=attributes, attribute_names=attribute_names)
 
 
@@ -306,10 +286,7 @@ def _download_cifar10(root: Path) -> None:
 
 def _has_pictures(sources: Iterable[Source]) -> bool:
     """Whether there are archives, or pictures in a folder. Does not open archives."""
-    return any(
-        not isinstance(source, Folder) or any(is_picture(m.name) for m in source.members)
-        for source in sources
-    )
+    return any(not isinstance(source, Folder) or any(is_picture(m.name) for m in source.members) for source in sources)
 
 
 def _existing(folder: Path, *names: str) -> list[Path]:

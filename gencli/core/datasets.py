@@ -59,9 +59,7 @@ def load(
     Raises UsageError, MissingError (says what to put where), or GencliError when no picture can be read.
     """
     if size < 1 or channels not in {1, 3}:
-        raise UsageError(
-            f"cannot make pictures of size {size} with {channels} channels", "channels are 1 or 3"
-        )
+        raise UsageError(f"cannot make pictures of size {size} with {channels} channels", "channels are 1 or 3")
     if limit is not None and limit < 1:
         raise UsageError(f"cannot load {limit} pictures", "give a limit of 1 or more")
     layout = find(data, root)
@@ -107,9 +105,7 @@ def train_and_test(
     """
 
     def part(split: Split) -> PictureSet:
-        return load(
-            data, size=size, channels=channels, split=split, root=root, report=report, limit=limit, crop=crop
-        )
+        return load(data, size=size, channels=channels, split=split, root=root, report=report, limit=limit, crop=crop)
 
     train = part("train")
     try:
@@ -217,9 +213,7 @@ def _picked(listing: Listing, rows: Sequence[int]) -> Listing:
 def _build(entry: Path, name: str, listing: Listing, form: Form, report: Report | None) -> None:
     """Decode all pictures of a listing into a new cache entry."""
     part = entry.with_suffix(".part")
-    shutil.rmtree(
-        part, ignore_errors=True
-    )  # of a process that was killed: the lock says nobody else is at it
+    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed: the lock says nobody else is at it
     part.mkdir()
     needed, free = form.bytes * len(listing.items), shutil.disk_usage(part).free
     try:
@@ -323,7 +317,5 @@ def _report_faults(name: str, faults: Sequence[str], count: int) -> None:
     """Say which pictures were skipped; an error when nothing is left."""
     shown = "; ".join(faults[:3]) + (f"; and {len(faults) - 3} more" if len(faults) > 3 else "")
     if len(faults) == count:
-        raise GencliError(
-            f"none of the {count} pictures of {name} can be read: {shown}", "are they pictures?"
-        )
+        raise GencliError(f"none of the {count} pictures of {name} can be read: {shown}", "are they pictures?")
     log.warning("skipped %d of %d pictures of %s: %s", len(faults), count, name, shown)

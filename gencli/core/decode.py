@@ -151,9 +151,7 @@ def _decode(file: IO[bytes], name: str, max_pixels: int, draft: tuple[int, int] 
     except Image.DecompressionBombError as error:
         raise GencliError(f"{name} is too large: {_reason(error)}", _TRUST) from error
     except MemoryError as error:
-        raise GencliError(
-            f"there is not enough memory to decode {name}", "shrink the picture first"
-        ) from error
+        raise GencliError(f"there is not enough memory to decode {name}", "shrink the picture first") from error
     except Exception as error:
         raise GencliError(f"{name} is damaged or cut short: {_reason(error)}", _DAMAGED) from error
 

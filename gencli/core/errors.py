@@ -43,7 +43,7 @@ class MissingError(GencliError):
     exit_code = ExitCode.MISSING
 
 
-class Interrupted(GencliError):
+class Interrupted(GencliError):  # noqa: N818 - it is no fault
     """The person stopped the work; what was done so far is saved."""
 
     exit_code = ExitCode.INTERRUPTED

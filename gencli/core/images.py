@@ -31,9 +31,7 @@ class Picture:
     name: str
 
 
-def load(
-    source: Path | str | Image.Image, *, size: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
-) -> Picture:
+def load(source: Path | str | Image.Image, *, size: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     """Load a picture: a path, "-" for standard input, "@name" for a drawn example, or a Pillow picture.
 
     `size` is the longest side in pixels it is shrunk or enlarged to (the ratio kept, antialiased, colours
@@ -96,9 +94,7 @@ def _convert(image: Image.Image) -> Image.Image:
 def _read_stdin(max_pixels: int = DEFAULT_MAX_PIXELS) -> bytes:
     """Standard input to its end, as bytes. Raises GencliError when it is closed, a terminal, or endless."""
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError(
-            "a picture was expected on standard input", "pipe one in: cat photo.jpg | gencli … -"
-        )
+        raise UsageError("a picture was expected on standard input", "pipe one in: cat photo.jpg | gencli … -")
     return read_bounded(sys.stdin.buffer, "standard input", max_pixels)
 
 
@@ -109,9 +105,7 @@ def to_pillow(rgb: Tensor, alpha: Tensor | None = None) -> Image.Image:
     256 steps; NaN becomes 0. Raises ValueError for other shapes.
     """
     channels = rgb if alpha is None else torch.cat([rgb, alpha.to(rgb)], dim=-3)
-    pixels = (
-        channels.detach().to("cpu", torch.float32).nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8)
-    )
+    pixels = channels.detach().to("cpu", torch.float32).nan_to_num().clamp(0, 1).mul(255).round().to(torch.uint8)
     if pixels.ndim == 4 and len(pixels) == 1:
         pixels = pixels[0]
     if pixels.ndim != 3 or len(pixels) != (3 if alpha is None else 4):
@@ -132,9 +126,7 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 def fit(height: int, width: int, longest: int) -> tuple[int, int]:
     """(height, width) of the same ratio whose longest side is `longest`; each at least 1 pixel."""
     side = max(height, width)
-    return max(1, (2 * height * longest + side) // (2 * side)), max(
-        1, (2 * width * longest + side) // (2 * side)
-    )
+    return max(1, (2 * height * longest + side) // (2 * side)), max(1, (2 * width * longest + side) // (2 * side))
 
 
 def grid(pictures: Tensor, columns: int | None = None, gap: int = 2, background: float = 1.0) -> Tensor:
@@ -145,9 +137,7 @@ def grid(pictures: Tensor, columns: int | None = None, gap: int = 2, background:
     count, channels, height, width = pictures.shape
     columns = min(columns or math.ceil(math.sqrt(count)), count)
     rows = math.ceil(count / columns)
-    sheet = pictures.new_full(
-        (1, channels, rows * (height + gap) - gap, columns * (width + gap) - gap), background
-    )
+    sheet = pictures.new_full((1, channels, rows * (height + gap) - gap, columns * (width + gap) - gap), background)
     for index, picture in enumerate(pictures):
         top, left = (index // columns) * (height + gap), (index % columns) * (width + gap)
         sheet[0, :, top : top + height, left : left + width] = picture

@@ -202,9 +202,7 @@ def plan(names: Sequence[str], output: str | None, *, suffix: str, format: str |
         raise UsageError("the output path is empty", "name a file or a folder, or - for standard output")
     if output == "-":
         if len(names) != 1:
-            raise UsageError(
-                f"standard output takes one picture, not {len(names)}", "name a folder: -o folder/"
-            )
+            raise UsageError(f"standard output takes one picture, not {len(names)}", "name a folder: -o folder/")
         if sys.stdout is None or sys.stdout.isatty():
             raise UsageError(
                 "a picture's bytes do not belong on a terminal", "redirect them (> file.png) or name a file"
@@ -265,9 +263,7 @@ def _explicit(path: Path, extension: str | None) -> Target:
             f"end it in one of {_KNOWN}; or in / for a folder",
         )
     if own and own != wanted:
-        raise UsageError(
-            f"{path} is not the name of a {wanted} file", "leave out the extension or the format"
-        )
+        raise UsageError(f"{path} is not the name of a {wanted} file", "leave out the extension or the format")
     return Target(path, wanted)
 
 
@@ -300,9 +296,7 @@ def _check(path: Path) -> None:
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:  # too long a name, a file among the folders, a NUL character
-        raise GencliError(
-            f"cannot write {path}: {getattr(error, 'strerror', None) or error}", elsewhere
-        ) from error
+        raise GencliError(f"cannot write {path}: {getattr(error, 'strerror', None) or error}", elsewhere) from error
     if path.is_dir():
         raise GencliError(f"cannot write {path}: it is a folder", elsewhere)
     if path.exists() and not path.is_file():  # a device or a pipe

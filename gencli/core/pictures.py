@@ -76,13 +76,9 @@ class PictureSet:
         picture. Raises UsageError when that is impossible.
         """
         if not 0 < held_out < 1:
-            raise UsageError(
-                f"cannot hold out a fraction of {held_out:g}", "give one between 0 and 1, such as 0.1"
-            )
+            raise UsageError(f"cannot hold out a fraction of {held_out:g}", "give one between 0 and 1, such as 0.1")
         if len(self) < 2:
-            raise UsageError(
-                f"{self.name} has {len(self)} picture(s): too few to hold some out", "add pictures"
-            )
+            raise UsageError(f"{self.name} has {len(self)} picture(s): too few to hold some out", "add pictures")
         shuffled = torch.randperm(len(self), generator=_generator("split", seed))
         if self.labels is not None:
             shuffled = shuffled[torch.argsort(self.labels[shuffled], stable=True)]
@@ -162,9 +158,7 @@ class PictureBatches:
                 "use fewer ranks or more pictures",
             )
         if self.batch_size < 1:
-            raise UsageError(
-                f"a batch of {self.batch_size} pictures is none", "give a batch size of 1 or more"
-            )
+            raise UsageError(f"a batch of {self.batch_size} pictures is none", "give a batch size of 1 or more")
 
     def __len__(self) -> int:
         steps = math.ceil(len(self.pictures) / (self.batch_size * self.world_size))

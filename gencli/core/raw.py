@@ -92,9 +92,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
                 raise GencliError(f"{path} is not an idx file of bytes", "MNIST's files are; fetch it again")
             data = file.read(count + 1)
     except (OSError, EOFError, zlib.error, struct.error) as error:
-        raise GencliError(
-            f"cannot read {path}: {error}", "it is damaged or incomplete; fetch it again"
-        ) from error
+        raise GencliError(f"cannot read {path}: {error}", "it is damaged or incomplete; fetch it again") from error
     if len(data) != count:
         raise GencliError(
             f"{path} announces {count:,} bytes and holds {'more' if len(data) > count else f'{len(data):,}'}",
@@ -119,12 +117,8 @@ def cifar_binary(path: Path, train: bool) -> RawPictures:
             batches[member.name.rpartition("/")[2]] = contents(data)
         for name, batch in batches.items():
             if not batch or len(batch) % CIFAR_RECORD:
-                raise GencliError(
-                    f"{path}: {name} has {len(batch):,} bytes, not a multiple of {CIFAR_RECORD}"
-                )
-        records = np.frombuffer(b"".join(batches[name] for name in wanted), np.uint8).reshape(
-            -1, CIFAR_RECORD
-        )
+                raise GencliError(f"{path}: {name} has {len(batch):,} bytes, not a multiple of {CIFAR_RECORD}")
+        records = np.frombuffer(b"".join(batches[name] for name in wanted), np.uint8).reshape(-1, CIFAR_RECORD)
         return records[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), records[:, 0]
 
     return RawPictures(path, [path] if path.is_file() else sorted(path.glob("*.bin")), read_all)

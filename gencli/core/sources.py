@@ -131,9 +131,7 @@ class Folder(Source):
                             elif stat.S_ISREG(status.st_mode):
                                 files.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
             except OSError as error:
-                raise GencliError(
-                    f"cannot read the folder {self.path / prefix}: {error.strerror or error}"
-                ) from error
+                raise GencliError(f"cannot read the folder {self.path / prefix}: {error.strerror or error}") from error
         return sorted(files)
 
     def read(self, members: Collection[Member]) -> Iterator[tuple[Member, Content]]:
@@ -244,9 +242,7 @@ def open_source(path: Path) -> Source:
     if path.is_dir():
         return Folder(path)
     if not path.exists():
-        raise GencliError(
-            f"there is no {path}", "give a picture, a folder of pictures, or a zip or tar of them"
-        )
+        raise GencliError(f"there is no {path}", "give a picture, a folder of pictures, or a zip or tar of them")
     if is_picture(path.name):
         return Single(path)
     try:

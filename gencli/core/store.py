@@ -87,9 +87,7 @@ class Model:
         except RecursionError:  # a nest of brackets, from an archive that means ill
             config = None
         if not isinstance(config, dict):
-            raise GencliError(
-                f"{self.folder / CONFIG} is not a JSON object", "the file is damaged; replace it"
-            )
+            raise GencliError(f"{self.folder / CONFIG} is not a JSON object", "the file is damaged; replace it")
         return config
 
     @property
@@ -139,9 +137,7 @@ def find(art: str | None, which: str) -> Model:
     if which == "latest":
         trained = [model for model in here if model.weights.is_file()]
         if not trained:
-            raise GencliError(
-                f"there is no trained {art or ''} model yet".replace("  ", " "), _train_first(art)
-            )
+            raise GencliError(f"there is no trained {art or ''} model yet".replace("  ", " "), _train_first(art))
         return max(trained, key=lambda model: model.modified)
     named = [model for model in here if which in (model.name, f"{model.art}/{model.name}")]
     if len(named) == 1:
@@ -162,13 +158,9 @@ def _not_found(art: str | None, which: str, here: list[Model]) -> GencliError:
     kind = f"{art} model" if art else "model"
     for model in models():
         if model.name == which:
-            return GencliError(
-                f"there is no {kind} called {which}; the {model.art} model {which} is another kind"
-            )
+            return GencliError(f"there is no {kind} called {which}; the {model.art} model {which} is another kind")
     if "/" in which or "\\" in which:
-        return GencliError(
-            f"{which} is not a model folder: it has no {CONFIG}", _listed(here) or _train_first(art)
-        )
+        return GencliError(f"{which} is not a model folder: it has no {CONFIG}", _listed(here) or _train_first(art))
     close = difflib.get_close_matches(which, [model.name for model in here], n=1)
     meant = f"did you mean {close[0]}? " if close else ""
     return GencliError(f"there is no {kind} called {which}", meant + _listed(here) or _train_first(art))
@@ -272,9 +264,7 @@ def check_start(model_folder: Path, *, resume: bool) -> None:
             "go on with it with --resume, choose another --name, or remove it with `gencli models remove`",
         )
     if resume and not exists:
-        raise UsageError(
-            f"there is no model called {model_folder.name} to resume", "leave --resume out to start one"
-        )
+        raise UsageError(f"there is no model called {model_folder.name} to resume", "leave --resume out to start one")
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -294,11 +284,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
 def _flat(options: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in options.items():
-        flat |= (
-            _flat(value, f"{prefix}{key}.")
-            if isinstance(value, dict) and value
-            else {f"{prefix}{key}": value}
-        )
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) and value else {f"{prefix}{key}": value}
     return flat
 
 

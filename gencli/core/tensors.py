@@ -28,9 +28,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     import torch
 
-    ordered = sorted(
-        tensors.items(), key=lambda item: (-item[1].element_size(), item[0])
-    )  # keeps data aligned
+    ordered = sorted(tensors.items(), key=lambda item: (-item[1].element_size(), item[0]))  # keeps data aligned
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
     for name, tensor in ordered:
@@ -75,9 +73,7 @@ def check_tensors(path: Path) -> None:
 def _damaged(path: Path, error: Exception) -> GencliError:
     if isinstance(error, FileNotFoundError):
         return GencliError(f"there is no file {path}")
-    return GencliError(
-        f"{path} is not a readable safetensors file: {error}", "the file is damaged; replace it"
-    )
+    return GencliError(f"{path} is not a readable safetensors file: {error}", "the file is damaged; replace it")
 
 
 def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
@@ -94,15 +90,11 @@ def pack(value: Any, tensors: dict[str, Tensor], name: str = "") -> Any:
         tensors[name] = value
         return {"tensor": name}
     if isinstance(value, Mapping):
-        return {
-            "dict": [[key, pack(item, tensors, f"{name}/{key}".lstrip("/"))] for key, item in value.items()]
-        }
+        return {"dict": [[key, pack(item, tensors, f"{name}/{key}".lstrip("/"))] for key, item in value.items()]}
     if isinstance(value, list | tuple):
         items = [pack(item, tensors, f"{name}/{index}") for index, item in enumerate(value)]
         return {"tuple": items} if isinstance(value, tuple) else items
-    raise TypeError(
-        f"{name}: a {type(value).__name__} cannot be saved; use tensors, numbers, text, lists and dicts"
-    )
+    raise TypeError(f"{name}: a {type(value).__name__} cannot be saved; use tensors, numbers, text, lists and dicts")
 
 
 def unpack(value: Any, tensors: Mapping[str, Tensor]) -> Any:

@@ -378,9 +378,7 @@ class _Loop:
                 file.flush()
                 os.fsync(file.fileno())  # a state counts on the lines before it
         except OSError as error:
-            raise GencliError(
-                f"cannot write {path}: {error.strerror or error}", "is the disk full?"
-            ) from error
+            raise GencliError(f"cannot write {path}: {error.strerror or error}", "is the disk full?") from error
         self._tell(line)
 
     def _tell(self, line: Mapping[str, Any] | None = None) -> None:

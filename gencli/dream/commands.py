@@ -24,7 +24,9 @@ app = art("Train networks to dream with: a network dreams of what it has seen.")
 Data = Annotated[
     str, typer.Option("--data", help="Labelled pictures: a known set (`gencli data list`), a folder, a zip or a tar.")
 ]
-DataRoot = Annotated[Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")]
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")
+]
 Name = Annotated[str, typer.Option("--name", help="What the network is called in the store.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that name, exactly.")]
 
@@ -32,7 +34,12 @@ Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that
 @app.command()
 @command
 def train(
-    options: BackboneTraining, common: Common, name: Name, data: Data, data_root: DataRoot = None, resume: Resume = False
+    options: BackboneTraining,
+    common: Common,
+    name: Name,
+    data: Data,
+    data_root: DataRoot = None,
+    resume: Resume = False,
 ) -> None:
     """Train a classifier network (a *backbone*) on labelled pictures.
 
@@ -64,14 +71,18 @@ def train(
                 data, size=max(options.sizes), root=data_root, held_out=options.held_out, seed=seed, report=bar.update
             )
         if learnt.labels is None or len(learnt.classes) < 2:
-            raise UsageError(f"{data} has no labels to learn", "put the pictures of each class into a folder of its own")
+            raise UsageError(
+                f"{data} has no labels to learn", "put the pictures of each class into a folder of its own"
+            )
         soft = None
         if options.teacher:
             with console.bar(f"asking {options.teacher}", units="pictures") as bar:
                 soft = teacher.soft_targets(learnt, options.teacher, options.teacher_size, runtime, bar.update)
 
         recipe = ClassifierRecipe(options, held_out, runtime, seed, soft)
-        console.note(f"{name}: {len(learnt)} pictures of {len(learnt.classes)} classes, {len(held_out)} held out, seed {seed}")
+        console.note(
+            f"{name}: {len(learnt)} pictures of {len(learnt.classes)} classes, {len(held_out)} held out, seed {seed}"
+        )
         config = describe(options, held_out) | {
             "art": "dream",
             "options": options.to_dict(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Union
+from typing import Annotated
 
 from gencli.core.errors import UsageError
 from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
@@ -16,9 +16,17 @@ class BackboneTraining(Options):
     steps: Steps = None
     epochs: Epochs = None
     minutes: Minutes = None
-    widths: Annotated[tuple[int, ...], Flag("Channels of each block of convolutions.", minimum=1)] = (32, 64, 128, 192, 256)
+    widths: Annotated[tuple[int, ...], Flag("Channels of each block of convolutions.", minimum=1)] = (
+        32,
+        64,
+        128,
+        192,
+        256,
+    )
     depths: Annotated[tuple[int, ...], Flag("Convolutions in each block.", minimum=1)] = (1, 2, 2, 2, 2)
-    sizes: Annotated[tuple[int, ...], Flag("Side of the pictures in pixels: small at first, then larger.", minimum=8)] = (32, 64)
+    sizes: Annotated[
+        tuple[int, ...], Flag("Side of the pictures in pixels: small at first, then larger.", minimum=8)
+    ] = (32, 64)
     grow_at: Annotated[float, Flag("Share of the training after which the last of --sizes is reached.", 0, 1)] = 0.8
     batch_size: Annotated[int, Flag("Pictures a step.", minimum=2)] = 128
     rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 0.2
@@ -29,7 +37,7 @@ class BackboneTraining(Options):
     crop: Annotated[float, Flag("Smallest share of a picture that a training crop keeps.", 0.05, 1)] = 0.5
     held_out: Annotated[float, Flag("Share held out where the set has no test part.", 0.001, 0.9)] = 0.05
     teacher: Annotated[
-        Union[str, None], Flag("A backbone whose view of the pictures softens the labels.", shown_default="none")
+        str | None, Flag("A backbone whose view of the pictures softens the labels.", shown_default="none")
     ] = None
     teacher_size: Annotated[int, Flag("Side of the pictures the teacher sees.", minimum=32)] = 128
     teacher_weight: Annotated[float, Flag("Share of the targets that is the teacher's.", 0, 1)] = 0.5

@@ -135,7 +135,8 @@ class ClassifierRecipe(Recipe):
         guesses = self.net.logits(self.at_size(batch.pictures)).argmax(1)
         self.net.train()
         green, red = torch.tensor([0.2, 0.7, 0.3]), torch.tensor([0.85, 0.2, 0.2])
-        frames = torch.where((guesses == batch.labels).cpu()[:, None], green, red)
+        assert batch.labels is not None
+        frames = torch.where(guesses.eq(batch.labels).cpu()[:, None], green, red)
         framed = frames[:, :, None, None].repeat(1, 1, *(side + 6 for side in batch.pictures.shape[2:]))
         framed[:, :, 3:-3, 3:-3] = batch.pictures.cpu()
         return to_pillow(grid(framed, columns=8))

@@ -33,11 +33,16 @@ class Canvas:
     """Makes the pictures of each size, and the finished picture from a painted one."""
 
     def __init__(
-        self, content: Picture, styles: Sequence[Picture], masks: Sequence[Picture], options: StylizeOptions, runtime: Runtime
+        self,
+        content: Picture,
+        styles: Sequence[Picture],
+        masks: Sequence[Picture],
+        options: StylizeOptions,
+        runtime: Runtime,
     ) -> None:
         self.options, self.device = options, runtime.device
         self.alpha = content.alpha
-        self.height, self.width = fit(*content.rgb.shape[-2:], options.size)
+        self.height, self.width = fit(*_extent(content.rgb), options.size)
         self.original = content.rgb.to(self.device)
         self.content = self._sized(self.original, self.height, self.width)
         self.styles = [_opaque(style).to(self.device) for style in styles]
@@ -56,7 +61,7 @@ class Canvas:
         if self.options.keep_color == "luminance":
             content = color.luma(content).expand(-1, 3, -1, -1)
         strokes = round(side * self.options.style_scale)
-        styles = [self._sized(style, *fit(*style.shape[-2:], _not_too_thin(style, strokes))) for style in self.styles]
+        styles = [self._sized(style, *fit(*_extent(style), _not_too_thin(style, strokes))) for style in self.styles]
         masks = [self._sized(mask, height, width) for mask in self.masks] if self.masks else None
         free = sum(masks[1:], masks[0]).clamp(0, 1) if masks else None
         return Scale(content, styles, masks, free)
@@ -69,12 +74,12 @@ class Canvas:
         if self.options.init == "noise":
             started = torch.rand(scale.content.shape, generator=draw).to(self.device)
         else:
-            started = random_phase(resize(scale.styles[0], scale.content.shape[-2:]), draw)
+            started = random_phase(resize(scale.styles[0], _extent(scale.content)), draw)
         return started if scale.free is None else torch.lerp(scale.content, started, scale.free)
 
     def enlarge(self, painted: Tensor, smaller: Scale, larger: Scale) -> Tensor:
         """A painted picture at the next size, with the detail the photograph has there and had not before."""
-        size = larger.content.shape[-2:]
+        size = _extent(larger.content)
         grown = resize(painted, size)
         if self.options.init == "content":
             detail = larger.content - resize(smaller.content, size)
@@ -110,8 +115,15 @@ class Canvas:
             found.append(1 - found[0])
         for mask in found:
             if float(mask.max()) < 0.02:
-                raise UsageError("--mask: a mask is black all over, so its style applies nowhere", "paint where it applies white")
+                raise UsageError(
+                    "--mask: a mask is black all over, so its style applies nowhere", "paint where it applies white"
+                )
         return found
+
+
+def _extent(picture: Tensor) -> tuple[int, int]:
+    """Height and width."""
+    return picture.shape[-2], picture.shape[-1]
 
 
 def _not_too_thin(picture: Tensor, longest: int) -> int:

@@ -35,7 +35,9 @@ Pictures = Annotated[
 ]
 Styles = Annotated[
     list[str] | None,
-    typer.Option("--style", metavar="PICTURE[=WEIGHT]", help="A style; repeatable. All arguments are then photographs."),
+    typer.Option(
+        "--style", metavar="PICTURE[=WEIGHT]", help="A style; repeatable. All arguments are then photographs."
+    ),
 ]
 Masks = Annotated[
     list[Path] | None,
@@ -43,11 +45,22 @@ Masks = Annotated[
 ]
 Output = Annotated[
     str | None,
-    typer.Option("--output", "-o", help="A file, a folder, a pattern (`{name}`, `{i}`), or `-`.", show_default="CONTENT-STYLE.png"),
+    typer.Option(
+        "--output",
+        "-o",
+        help="A file, a folder, a pattern (`{name}`, `{i}`), or `-`.",
+        show_default="CONTENT-STYLE.png",
+    ),
 ]
-Format = Annotated[str | None, typer.Option("--format", help="png, jpg, webp, tiff, bmp or gif.", show_default="by extension")]
-SaveEvery = Annotated[int | None, typer.Option("--save-every", min=1, help="Also save the picture after every so many steps.")]
-MaxPixels = Annotated[int | None, typer.Option("--max-pixels", min=1, help="The largest picture read.", show_default="100 million")]
+Format = Annotated[
+    str | None, typer.Option("--format", help="png, jpg, webp, tiff, bmp or gif.", show_default="by extension")
+]
+SaveEvery = Annotated[
+    int | None, typer.Option("--save-every", min=1, help="Also save the picture after every so many steps.")
+]
+MaxPixels = Annotated[
+    int | None, typer.Option("--max-pixels", min=1, help="The largest picture read.", show_default="100 million")
+]
 
 
 @app.command()
@@ -65,15 +78,15 @@ def sample(
 ) -> None:
     """Paint a photograph in the style of another picture.
 
-        gencli stylize photo.jpg painting.jpg
+    gencli stylize photo.jpg painting.jpg
 
-        gencli stylize @harbour @swirls --strength 0.7 -o out.png
+    gencli stylize @harbour @swirls --strength 0.7 -o out.png
 
-        gencli stylize photo.jpg @swirls @mosaic --style-weight 2,1
+    gencli stylize photo.jpg @swirls @mosaic --style-weight 2,1
 
-        gencli stylize a.jpg b.jpg --style painting.jpg -o painted/
+    gencli stylize a.jpg b.jpg --style painting.jpg -o painted/
 
-        cat photo.jpg | gencli stylize - @ink -o - > painted.png
+    cat photo.jpg | gencli stylize - @ink -o - > painted.png
     """
     from gencli.core import device, images, outputs
     from gencli.core.decode import DEFAULT_MAX_PIXELS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,24 @@ def positions(features: Tensor) -> Tensor:
     return features.permute(1, 2, 0).flatten(0, 1)
 
 
+class _EvenMoments(torch.autograd.Function):
+    """Mean and second moment of rows (N, C), all counting the same.
+
+    Its gradient is one matrix product with a bias; left to autograd it takes three passes over the largest
+    tensors there are, a sixth of a whole step's time.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(rows)
+        return rows.mean(0), rows.mT @ rows / len(rows)
+
+    @staticmethod
+    def backward(ctx: Any, of_mean: Tensor, of_second: Tensor) -> Tensor:
+        (rows,) = ctx.saved_tensors
+        return torch.addmm(of_mean / len(rows), rows, (of_second + of_second.mT) / len(rows))
+
+
 def moments(features: Tensor, share: Tensor | None = None) -> Moments:
     """Moments of features (C, H, W), each position counting for its `share` (H, W); without, all the same.
 
@@ -46,7 +65,7 @@ def moments(features: Tensor, share: Tensor | None = None) -> Moments:
     f = positions(features)  # (N, C)
     if share is None:
         share = f.new_full((1,), 1 / f.shape[0])
-        mean, second = f.mean(0), gram_matrix(features)
+        mean, second = _EvenMoments.apply(f)
     else:
         share = share.flatten()
         mean, second = share @ f, (f * share[:, None]).mT @ f
@@ -79,13 +98,14 @@ def wasserstein2(x: Moments, target: Moments, root: Tensor | None = None) -> Ten
 def matrix_root(matrix: Tensor) -> Tensor:
     """The square root of a symmetric matrix without negative eigenvalues (C, C)."""
     values, vectors = torch.linalg.eigh(matrix)
-    return (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
+    return root
 
 
 def _trace_of_root(matrix: Tensor) -> Tensor:
     """tr(M^½), with λ / √(λ + ε) for √λ: nothing for the eigenvalues that rounding makes of zero, and a
     derivative that stays finite there."""
-    values = torch.linalg.eigvalsh((matrix + matrix.mT) / 2).clamp_min(0)
+    values: Tensor = torch.linalg.eigvalsh((matrix + matrix.mT) / 2).clamp_min(0)
     floor = 8 * torch.finfo(values.dtype).eps * values[-1].detach().clamp_min(1e-12)
     return (values * (values + floor).rsqrt()).sum()
 

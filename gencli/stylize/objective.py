@@ -75,7 +75,8 @@ class Objective:
         tile: int | None = None,
     ) -> None:
         content_layers, style_layers = (
-            {backbone.resolve(layer): weight for layer, weight in part.items()} for part in (weights.content, weights.style)
+            {backbone.resolve(layer): weight for layer, weight in part.items()}
+            for part in (weights.content, weights.style)
         )
         self.backbone, self.weights = backbone, replace(weights, content=content_layers, style=style_layers)
         order = ["input", *backbone.layers]
@@ -112,7 +113,10 @@ class Objective:
         x = picture.detach().requires_grad_()
         features = {layer: found.squeeze(0) for layer, found in self.backbone(x, self.layers).items()}
         present = [
-            {layer: losses.moments(features[layer], None if region is None else region[layer]) for layer in self.weights.style}
+            {
+                layer: losses.moments(features[layer], None if region is None else region[layer])
+                for layer in self.weights.style
+            }
             for region in self.regions
         ]
         value = self._style_loss(present)
@@ -125,7 +129,8 @@ class Objective:
         with torch.no_grad():
             gathered = [self._gather(picture, region) for region in self.regions]
         leaves = [
-            {l: Moments(m.mean.requires_grad_(), m.second.requires_grad_()) for l, m in found.items()} for found in gathered
+            {layer: Moments(m.mean.requires_grad_(), m.second.requires_grad_()) for layer, m in found.items()}
+            for found in gathered
         ]
         with torch.enable_grad():
             value = self._style_loss(leaves)
@@ -222,7 +227,9 @@ class Objective:
         """The whole picture's features of the content layers, from tiles."""
         whole: dict[str, Tensor] = {}
         for window in self.windows:
-            for layer, features, place in self._cores(picture[window.outer], window, [*self.weights.content], self.shapes):
+            for layer, features, place in self._cores(
+                picture[window.outer], window, [*self.weights.content], self.shapes
+            ):
                 if len(self.windows) == 1:
                     whole[layer] = features
                     continue

@@ -26,7 +26,7 @@ from gencli.stylize.objective import Objective, Weights, activation_count
 from gencli.stylize.options import StylizeOptions
 
 RATIO = {"gram": 0.05, "w2": 0.15}  # content to style at strength 0.5: chosen by eye, so that 0.5 looks like half
-MORE_STEPS = 1.5  # a size half as large takes so many times the steps
+MORE_STEPS = 1.25  # a size half as large takes so many times the steps
 
 Source = Picture | Image.Image | Path | str
 
@@ -86,7 +86,9 @@ def stylize(
         else:
             start = canvas.enlarge(painted, smaller, scale)
 
-        def report(step: int, loss: float, best: Tensor, side: int = side, done: int = done, number: int = number) -> None:
+        def report(
+            step: int, loss: float, best: Tensor, side: int = side, done: int = done, number: int = number
+        ) -> None:
             if on_step:
                 fraction = (done + step * side**2) / total
                 on_step(Step(fraction, number + step, side, loss, lambda: canvas.render(best)))
@@ -137,7 +139,8 @@ def check_memory(size: Sequence[int], options: StylizeOptions, backbone: Backbon
     if needed > free:
         remedy = "choose a smaller --size" + ("" if options.tile else ", or work in tiles: --tile 512")
         raise GencliError(
-            f"a picture of {size[1]} × {size[0]} pixels needs about {needed / 1e9:.1f} GB of memory; {free / 1e9:.1f} GB are free",
+            f"a picture of {size[1]} × {size[0]} pixels needs about {needed / 1e9:.1f} GB of memory; "
+            f"{free / 1e9:.1f} GB are free",
             remedy,
         )
 
@@ -161,7 +164,8 @@ def memory_needed(size: Sequence[int], options: StylizeOptions, backbone: Backbo
 def _method(options: StylizeOptions) -> Callable[[float], Method]:
     if options.optimizer == "sgd":
         return partial(SGD, rate=BOOK_RATE if options.losses == "book" else None)
-    return {"lbfgs": LBFGS, "adam": Adam}[options.optimizer]
+    methods: dict[str, Callable[[float], Method]] = {"lbfgs": LBFGS, "adam": Adam}
+    return methods[options.optimizer]
 
 
 def _loaded(source: Source) -> Picture:

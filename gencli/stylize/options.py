@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Union
+from typing import Annotated, Any, ClassVar
 
 from gencli.core.errors import UsageError
 from gencli.core.options import Flag, Options
@@ -23,12 +23,12 @@ class StylizeOptions(Options):
     ] = ()
     style_scale: Annotated[float, Flag("Size of the style's strokes.", 0.1, 10)] = 1.0
     keep_color: Annotated[
-        Union[str, None],
+        str | None,
         Flag("Keep the photograph's colours.", choices=("luminance", "histogram", "covariance")),
     ] = None
-    content_layer: Annotated[
-        dict[str, float], Flag("Layer that holds the photograph's structure; repeatable.", 0)
-    ] = field(default_factory=lambda: {"conv4_1": 1.0})
+    content_layer: Annotated[dict[str, float], Flag("Layer that holds the photograph's structure; repeatable.", 0)] = (
+        field(default_factory=lambda: {"conv4_1": 1.0})
+    )
     style_layer: Annotated[dict[str, float], Flag("Layer that holds the style; repeatable.", 0)] = field(
         default_factory=lambda: dict(STYLE_LAYERS)
     )
@@ -43,11 +43,14 @@ class StylizeOptions(Options):
     iterations: Annotated[int, Flag("Most steps at the full size; smaller sizes take more.", 1)] = 32
     start_size: Annotated[int, Flag("Longest side to begin with, doubled up to --size.", 16)] = 128
     tile: Annotated[
-        Union[int, None], Flag("Work in tiles of this side: less memory, same picture.", 64, shown_default="whole")
+        int | None, Flag("Work in tiles of this side: less memory, same picture.", 64, shown_default="whole")
     ] = None
     losses: Annotated[
         str,
-        Flag("Relative to the photograph's distance from the style, or the textbook's sums.", choices=("relative", "book")),
+        Flag(
+            "Relative to the photograph's distance from the style, or the textbook's sums.",
+            choices=("relative", "book"),
+        ),
     ] = "relative"
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {

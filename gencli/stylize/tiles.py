@@ -10,6 +10,7 @@ from torch import Tensor
 
 Place: TypeAlias = tuple[EllipsisType, slice, slice]
 
+
 @dataclass(frozen=True)
 class Window:
     """A tile: the part of the picture it answers for (`top` … `right`), and that part with its surroundings."""

@@ -56,9 +56,7 @@ def test_what_is_exported_comes_back(with_training: bool, model: Model, tmp_path
     assert file == tmp_path / "given.zip"
     back = archive.import_(file)
     assert (back.art, back.name, back.state) == ("gan", "given", "finished")
-    expected = {
-        name: content for name, content in files_of(model.folder).items() if name != "notes of mine.txt"
-    }
+    expected = {name: content for name, content in files_of(model.folder).items() if name != "notes of mine.txt"}
     if not with_training:
         expected = {name: content for name, content in expected.items() if not name.startswith("train/")}
     assert files_of(back.folder) == expected
@@ -90,9 +88,7 @@ def test_nothing_to_export_and_a_model_in_training(model: Model, tmp_path: Path)
     assert not (tmp_path / "x.zip").exists()
 
 
-def build(
-    path: Path, model: Model, change: dict[str, bytes | None], extra: Sequence[zipfile.ZipInfo] = ()
-) -> Path:
+def build(path: Path, model: Model, change: dict[str, bytes | None], extra: Sequence[zipfile.ZipInfo] = ()) -> Path:
     """An archive of a model with some members changed (None: left out), and hand-made ones."""
     members = {store.CONFIG: json.dumps(CONFIG).encode(), store.WEIGHTS: model.weights.read_bytes()} | change
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
@@ -154,9 +150,7 @@ def test_members_that_are_no_part_of_a_model_are_refused(name: str, model: Model
         ({"metrics.jsonl": b"\0" * 30_000_000}, "claims to unpack"),
     ],
 )
-def test_bad_contents_are_refused(
-    change: dict[str, bytes | None], says: str, model: Model, tmp_path: Path
-) -> None:
+def test_bad_contents_are_refused(change: dict[str, bytes | None], says: str, model: Model, tmp_path: Path) -> None:
     assert_refused(build(tmp_path / "x.zip", model, change), says)
 
 
@@ -169,17 +163,13 @@ def test_links_and_doubles_are_refused(model: Model, tmp_path: Path) -> None:
     assert_refused(double, "one twice")
 
 
-def test_a_config_too_large_to_read_is_refused(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_config_too_large_to_read_is_refused(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive, "_MAX_CONFIG", 1000)
     content = json.dumps(CONFIG | {"x": os.urandom(1000).hex()}).encode()
     assert_refused(build(tmp_path / "x.zip", model, {store.CONFIG: content}), "bytes")
 
 
-def test_no_room_on_the_disk_is_known_before(
-    model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_room_on_the_disk_is_known_before(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Full:
         free = 10
 
@@ -200,9 +190,7 @@ def test_files_that_are_no_archives(tmp_path: Path) -> None:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(data=st.data())
-def test_mutated_archives_come_in_whole_or_not_at_all(
-    data: st.DataObject, model: Model, tmp_path: Path
-) -> None:
+def test_mutated_archives_come_in_whole_or_not_at_all(data: st.DataObject, model: Model, tmp_path: Path) -> None:
     file = tmp_path / "mutated.zip"
     content = bytearray(archive.export(model, file, with_training=True).read_bytes())
     for _ in range(data.draw(st.integers(1, 4))):

@@ -93,9 +93,7 @@ def mnist_files(suffix: str = "") -> dict[str, bytes | str]:
     [("mnist", "MNIST/raw", ("0", "1")), ("fashion-mnist", "FashionMNIST/raw", ("T-shirt/top", "trouser"))],
 )
 @pytest.mark.parametrize("suffix", ["", ".gz"])
-def test_mnist_and_its_like(
-    root: Path, name: str, folder: str, classes: tuple[str, ...], suffix: str
-) -> None:
+def test_mnist_and_its_like(root: Path, name: str, folder: str, classes: tuple[str, ...], suffix: str) -> None:
     write(root / folder, mnist_files(suffix))
     train, test = train_and_test(name, size=28, channels=1, root=root)
     for data, (pixels, labels) in ((train, digits(12, 0)), (test, digits(5, 1))):
@@ -163,9 +161,7 @@ def test_cifar10_binary(root: Path, packed: bool) -> None:
     assert train.labels.tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     assert test.labels is not None
     assert [test.classes[label] for label in test.labels] == ["dog", "dog"]
-    third = np.frombuffer(batches["cifar-10-batches-bin/data_batch_2.bin"], np.uint8)[1:3073].reshape(
-        3, 32, 32
-    )
+    third = np.frombuffer(batches["cifar-10-batches-bin/data_batch_2.bin"], np.uint8)[1:3073].reshape(3, 32, 32)
     assert np.array_equal(train.pictures[2], third)
 
 
@@ -264,9 +260,7 @@ def test_celeba_with_its_partition(root: Path, layout: str) -> None:
         zipped(root / "celeba" / "img_align_celeba.zip", {**pictures})
     else:
         tar(root / "celeba" / "img_align_celeba.tar.gz", pictures)
-    partition = "".join(
-        f"{n:06}.jpg {part}\n" for n, part in zip(range(1, 9), (0, 0, 2, 1, 0, 2, 0, 1), strict=True)
-    )
+    partition = "".join(f"{n:06}.jpg {part}\n" for n, part in zip(range(1, 9), (0, 0, 2, 1, 0, 2, 0, 1), strict=True))
     write(root / "celeba", {"list_attr_celeba.txt": celeba_tables(8), "list_eval_partition.txt": partition})
     train, val, test = (load("celeba", size=8, root=root, split=s) for s in ("train", "val", "test"))
     assert [greys(part.pictures) for part in (train, val, test)] == [[20, 40, 100], [80], [60, 120]]
@@ -319,9 +313,7 @@ def test_facades_are_the_photographs_of_the_pairs(root: Path, place: str) -> Non
     pair.paste((250, 0, 0), (16, 0, 32, 16))
     file = io.BytesIO()
     pair.save(file, "png")
-    files = {
-        f"facades/{part}/{n}.png": file.getvalue() for part in ("train", "val", "test") for n in range(2)
-    }
+    files = {f"facades/{part}/{n}.png": file.getvalue() for part in ("train", "val", "test") for n in range(2)}
     if place == "facades":
         write(root, {**files})
     else:
@@ -357,9 +349,7 @@ def test_descriptions_say_what_is_there(root: Path, home: Path) -> None:
     assert str(home / "data") in catalogue.describe("celeba").get
 
 
-def test_a_download_that_fails_says_why_and_leaves_nothing(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_download_that_fails_says_why_and_leaves_nothing(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(folder: str, download: bool) -> None:
         write(Path(folder), {"MNIST/raw/train-images-idx3-ubyte": b"half"})
         raise RuntimeError("Error downloading\ntrain-images-idx3-ubyte")

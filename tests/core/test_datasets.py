@@ -87,9 +87,7 @@ def test_a_folder_gives_its_pictures_sorted_and_labels_from_the_first_level(tmp_
     assert data.labels.tolist() == [0, 0, 0, 1, 1, 1]
     assert data.labels.dtype == torch.int64
     expected = [noise(seed) for seed in (100, 101, 102, 0, 1, 2)]
-    assert np.array_equal(
-        data.pictures.numpy(), [np.asarray(picture).transpose(2, 0, 1) for picture in expected]
-    )
+    assert np.array_equal(data.pictures.numpy(), [np.asarray(picture).transpose(2, 0, 1) for picture in expected])
     assert data.name == "animals"
 
 
@@ -241,9 +239,7 @@ def test_photographs_are_turned_upright_and_scaled_with_antialiasing(tmp_path: P
 # What cannot be read
 
 
-def test_corrupt_pictures_are_skipped_counted_and_named(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_corrupt_pictures_are_skipped_counted_and_named(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder = animals(tmp_path / "animals", 4)
     expected = load(folder, size=8)
     (folder / "Dogs" / "broken.jpg").write_bytes(b"not a picture")
@@ -462,9 +458,7 @@ def test_processes_give_what_this_one_gives(tmp_path: Path) -> None:
     assert there[3].pixels == decode(tmp_path / "3.jpg", "3.jpg", form)
 
 
-def test_processes_that_die_or_cannot_start_are_done_without(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_that_die_or_cannot_start_are_done_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = io.BytesIO()
     noise(1).save(content, "png")
     tasks = [Task(row, str(row), content.getvalue()) for row in range(130)]

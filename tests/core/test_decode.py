@@ -153,9 +153,7 @@ def test_sixteen_bit_grey_is_scaled_not_clipped(file: str) -> None:
     data = {
         "png": lambda: png(4, 1, 16, 0, b"\0" + grey.astype(">u2").tobytes()),
         "tiff": lambda: saved(image, "TIFF"),
-        "big-endian tiff": lambda: saved(
-            Image.frombytes("I;16B", (4, 1), grey.astype(">u2").tobytes()), "TIFF"
-        ),
+        "big-endian tiff": lambda: saved(Image.frombytes("I;16B", (4, 1), grey.astype(">u2").tobytes()), "TIFF"),
         "pgm": lambda: b"P5 4 1 65535\n" + grey.astype(">u2").tobytes(),
         "jpeg 2000": lambda: saved(image, "JPEG2000"),
     }[file]()
@@ -247,9 +245,7 @@ def test_a_profile_keeps_alpha() -> None:
     assert off(picture, (0, 0), (50, 100, 200, 77)) <= 1
 
 
-@pytest.mark.parametrize(
-    ("mode", "space"), [("L", b"GRAY"), ("LA", b"GRAY"), ("RGB", b"RGB "), ("L", b"RGB ")]
-)
+@pytest.mark.parametrize(("mode", "space"), [("L", b"GRAY"), ("LA", b"GRAY"), ("RGB", b"RGB "), ("L", b"RGB ")])
 def test_linear_profiles(mode: str, space: bytes) -> None:
     """Half the light is 188 in sRGB: 255 · (1.055 · 0.5^(1/2.4) − 0.055)."""
     image = Image.new("L", (4, 4), 128).convert(mode)

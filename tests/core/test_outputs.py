@@ -36,9 +36,7 @@ def photo(mode: str = "RGB") -> Image.Image:
     return image
 
 
-def paths(
-    names: list[str], output: str | None, suffix: str = "style", format: str | None = None
-) -> list[str]:
+def paths(names: list[str], output: str | None, suffix: str = "style", format: str | None = None) -> list[str]:
     return [str(target.path) for target in plan(names, output, suffix=suffix, format=format)]
 
 
@@ -190,9 +188,7 @@ def test_alpha_round_trips(here: Path, extension: str) -> None:
 
 
 @pytest.mark.parametrize("extension", ["jpg", "bmp"])
-def test_no_alpha_means_white_and_a_note(
-    here: Path, extension: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_no_alpha_means_white_and_a_note(here: Path, extension: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="gencli")
     image = Image.new("RGBA", (16, 16), (255, 0, 0, 0))
     plan(["a"], f"out.{extension}", suffix="")[0].write(image, {})

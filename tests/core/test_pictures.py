@@ -21,9 +21,7 @@ def pictures(count: int, size: int = 8, *, channels: int = 3, classes: int = 0, 
     generator = torch.Generator().manual_seed(seed)
     stored = torch.randint(0, 256, (count, channels, size, size), generator=generator, dtype=torch.uint8)
     labels = torch.arange(count) % classes if classes else None
-    return PictureSet(
-        stored, labels, tuple(f"class {n}" for n in range(classes)), fingerprint=f"{count}/{seed}"
-    )
+    return PictureSet(stored, labels, tuple(f"class {n}" for n in range(classes)), fingerprint=f"{count}/{seed}")
 
 
 def draws(seed: int = 0) -> torch.Generator:
@@ -65,12 +63,8 @@ def test_fingerprints_of_subsets_differ_by_their_pictures() -> None:
 
 
 @settings(max_examples=40, deadline=None)
-@given(
-    count=st.integers(2, 200), classes=st.integers(0, 7), held_out=st.floats(0.01, 0.9), seed=st.integers()
-)
-def test_a_split_is_disjoint_whole_and_stratified(
-    count: int, classes: int, held_out: float, seed: int
-) -> None:
+@given(count=st.integers(2, 200), classes=st.integers(0, 7), held_out=st.floats(0.01, 0.9), seed=st.integers())
+def test_a_split_is_disjoint_whole_and_stratified(count: int, classes: int, held_out: float, seed: int) -> None:
     whole = pictures(count, 1, classes=classes)
     train, held = whole.split(held_out, seed)
     assert train.rows is not None
@@ -109,9 +103,7 @@ def test_a_read_only_memory_map_serves_without_a_warning(tmp_path: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         mapped = torch.from_numpy(np.load(tmp_path / "pictures.npy", mmap_mode="c"))
-        batch = PictureBatches(PictureSet(mapped), 6, augmentation=Augmentation(flip=True, shift=2)).batch(
-            0, 0
-        )
+        batch = PictureBatches(PictureSet(mapped), 6, augmentation=Augmentation(flip=True, shift=2)).batch(0, 0)
     assert batch.pictures.shape == (6, 3, 8, 8)
     assert np.array_equal(np.load(tmp_path / "pictures.npy"), stored)
 
@@ -137,9 +129,7 @@ def test_a_batch_is_a_pure_function_of_its_position() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 300), size=st.integers(1, 64), world=st.integers(1, 5), epoch=st.integers(0, 9))
-def test_every_picture_comes_once_an_epoch_over_all_ranks(
-    count: int, size: int, world: int, epoch: int
-) -> None:
+def test_every_picture_comes_once_an_epoch_over_all_ranks(count: int, size: int, world: int, epoch: int) -> None:
     data = pictures(max(count, world), 1)
     ranks = [PictureBatches(data, size, rank=rank, world_size=world) for rank in range(world)]
     assert len({len(rank) for rank in ranks}) == 1
@@ -275,9 +265,7 @@ def test_another_device_gives_the_same_batches() -> None:
     def both(device: str) -> Tensor:
         augmentation = Augmentation(flip=True, shift=2, scale=(0.3, 1.0))
         return (
-            PictureBatches(pictures(64, 32), 64, size=24, augmentation=augmentation, device=device)
-            .batch(0, 0)
-            .pictures
+            PictureBatches(pictures(64, 32), 64, size=24, augmentation=augmentation, device=device).batch(0, 0).pictures
         )
 
     assert torch.allclose(both("cpu"), both("cuda").cpu(), atol=1e-3)

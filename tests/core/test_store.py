@@ -34,9 +34,7 @@ def make(art: str, name: str, *, when: float = 0, weights: bool = True, **config
     """A model in the store, written at `when` seconds."""
     folder = store.folder(art, name)
     folder.mkdir(parents=True)
-    (folder / store.CONFIG).write_text(
-        json.dumps({"art": art, "kind": "k", "options": {}, "finished": True} | config)
-    )
+    (folder / store.CONFIG).write_text(json.dumps({"art": art, "kind": "k", "options": {}, "finished": True} | config))
     if weights:
         store.save_weights(folder, {"w": torch.arange(3.0)}, {"art": art})
         os.utime(folder / store.WEIGHTS, (when, when))
@@ -234,9 +232,7 @@ _TENSORS = st.integers(0, 4).map(lambda n: torch.arange(n))
 _KEYS = st.text(max_size=4) | st.integers() | st.sampled_from(["dict", "tuple", "tensor", "a/b"])
 _NESTED = st.recursive(
     _PLAIN | _TENSORS,
-    lambda inner: (
-        st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(_KEYS, inner, max_size=3)
-    ),
+    lambda inner: st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(_KEYS, inner, max_size=3),
     max_leaves=12,
 )
 
@@ -245,9 +241,7 @@ def _same(one: Any, other: Any) -> bool:
     if isinstance(one, torch.Tensor):
         return isinstance(other, torch.Tensor) and torch.equal(one, other)
     if isinstance(one, dict):
-        return (
-            isinstance(other, dict) and list(one) == list(other) and all(_same(one[k], other[k]) for k in one)
-        )
+        return isinstance(other, dict) and list(one) == list(other) and all(_same(one[k], other[k]) for k in one)
     if isinstance(one, list | tuple):
         return type(one) is type(other) and len(one) == len(other) and all(map(_same, one, other))
     return type(one) is type(other) and one == other
@@ -381,6 +375,4 @@ _OPTIONS = st.dictionaries(st.text(max_size=4), _PLAIN | st.lists(_PLAIN, max_si
 def test_differences_are_none_exactly_for_equal_options(one: dict[str, Any], other: dict[str, Any]) -> None:
     assert store.differences(one, one) == []
     changed = store.differences(one, other)
-    assert (changed == []) == (
-        json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True) or one == other
-    )
+    assert (changed == []) == (json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True) or one == other)

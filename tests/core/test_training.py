@@ -481,9 +481,7 @@ def test_a_part_of_an_epoch(tmp_path: Path) -> None:
     assert run(tmp_path / "short", options=TrainingOptions(epochs=0.01)).steps == 1
 
 
-def test_the_clock_ends_the_training_and_drives_the_schedule(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_clock_ends_the_training_and_drives_the_schedule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     progresses = []
 
@@ -552,9 +550,7 @@ def test_no_data_is_an_error(tmp_path: Path) -> None:
         train(TinyCnn(), Empty(), tmp_path / "model", config=CONFIG, options=OPTIONS, runtime=CPU)
 
 
-def test_a_full_device_and_a_full_disk_are_errors_for_people(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_device_and_a_full_disk_are_errors_for_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Large(TinyCnn):
         def step(self, batch: tuple[Tensor, Tensor], progress: float) -> Mapping[str, Tensor | float]:
             if self.memory.seen == 2:
@@ -631,9 +627,7 @@ def test_gives_up_after_going_back_three_times(tmp_path: Path, caplog: pytest.Lo
     ]
     counters = read_state(tmp_path / "model")["counters"]
     assert counters["step"] == 4  # what is on the disk is good
-    assert all(
-        tensor.isfinite().all() for tensor in read_tensors(tmp_path / "model" / store.WEIGHTS)[0].values()
-    )
+    assert all(tensor.isfinite().all() for tensor in read_tensors(tmp_path / "model" / store.WEIGHTS)[0].values())
 
 
 @posix
@@ -669,9 +663,7 @@ def test_keeps_the_best_weights(higher: bool, best: int, tmp_path: Path) -> None
     result = run(tmp_path / "model", recipe, options=options)
     assert (result.best, result.best_step) == (recipe.figures[best - 1], best * EPOCH)
     assert read_tensors(tmp_path / "model" / store.WEIGHTS)[0]["evaluation"] == best
-    assert store.Model(tmp_path / "model").config["training"]["evaluation"] == {
-        "error": None
-    }  # NaN is no JSON
+    assert store.Model(tmp_path / "model").config["training"]["evaluation"] == {"error": None}  # NaN is no JSON
 
 
 def test_stops_early(tmp_path: Path) -> None:
@@ -717,9 +709,7 @@ def test_changed_options_are_refused_by_name(tmp_path: Path) -> None:
     assert store.Model(tmp_path / "model").config["options"]["width"] == 4
 
 
-def test_a_longer_resume_goes_on_and_keeps_the_records(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_longer_resume_goes_on_and_keeps_the_records(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     run(tmp_path / "model", config=CONFIG | {"command": "first"})
     longer = {"art": "test", "kind": "cnn", "options": {"width": 4, "epochs": 5}, "command": "second"}
     with caplog.at_level(logging.INFO, "gencli"):
@@ -743,9 +733,7 @@ def test_nothing_left_to_do_is_said(tmp_path: Path, caplog: pytest.LogCaptureFix
     assert (tmp_path / "model" / store.METRICS).read_bytes() == before
 
 
-def test_a_run_killed_before_its_first_state_starts_again(
-    tmp_path: Path, undisturbed: dict[str, Path]
-) -> None:
+def test_a_run_killed_before_its_first_state_starts_again(tmp_path: Path, undisturbed: dict[str, Path]) -> None:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / store.CONFIG).write_text(json.dumps(CONFIG | {"finished": False}))
     (tmp_path / "model" / ".config.json.x.part").write_text("{")

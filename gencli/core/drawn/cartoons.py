@@ -47,32 +47,21 @@ def _riverside() -> Canvas:
     mirror = np.clip(0.275 - (y - 0.275) * 0.9 + 0.01 * ripple, 0, 1)
     water = scene.look(x + 0.01 * ripple, mirror) * 0.85 + 0.04
     scene.cover(water, smoothstep(0.273, 0.277, y))
-    scene.cover(
-        "#fff0b4", 0.75 * smoothstep(0.1, 0.4, ripple) * np.exp(-(((x - 0.74) / 0.10) ** 2)) * (y > 0.277)
-    )
+    scene.cover("#fff0b4", 0.75 * smoothstep(0.1, 0.4, ripple) * np.exp(-(((x - 0.74) / 0.10) ** 2)) * (y > 0.277))
     layer = Layer(scene)
     for sail_x, sail_y, tall in ((0.50, 0.315, 0.13), (0.87, 0.305, 0.09), (0.62, 0.285, 0.05)):
         hull = spline([(-0.4, 0), (-0.3, 0.09), (0.3, 0.09), (0.45, -0.02)])
         layer.polygon(hull * tall + (sail_x, sail_y), "#4a2a3c")
-        layer.polygon(
-            np.array([(-0.02, -0.03), (-0.02, -1), (0.38, -0.08)]) * tall + (sail_x, sail_y), "#fdf6e2"
-        )
-        layer.polygon(
-            np.array([(-0.05, -0.03), (-0.05, -0.9), (-0.33, -0.06)]) * tall + (sail_x, sail_y), "#f4c9a0"
-        )
-        layer.polygon(
-            np.array([(-0.3, 0.1), (0.34, 0.1), (0.05, 0.75)]) * tall + (sail_x, sail_y), "#f3e3c0", 0.55
-        )
+        layer.polygon(np.array([(-0.02, -0.03), (-0.02, -1), (0.38, -0.08)]) * tall + (sail_x, sail_y), "#fdf6e2")
+        layer.polygon(np.array([(-0.05, -0.03), (-0.05, -0.9), (-0.33, -0.06)]) * tall + (sail_x, sail_y), "#f4c9a0")
+        layer.polygon(np.array([(-0.3, 0.1), (0.34, 0.1), (0.05, 0.75)]) * tall + (sail_x, sail_y), "#f3e3c0", 0.55)
     scene.lay(layer)
     shore = 0.47 - 0.10 * x + 0.012 * np.sin(x * 14)
-    grass = ramp(
-        0.45 + 0.25 * depth + 0.6 * fbm(x * 7, y * 12, 9, 4), "#2a6a3c", "#6fa83c", "#c6cf4a", "#f2dc6a"
-    )
+    grass = ramp(0.45 + 0.25 * depth + 0.6 * fbm(x * 7, y * 12, 9, 4), "#2a6a3c", "#6fa83c", "#c6cf4a", "#f2dc6a")
     shade = smoothstep(0.1, -0.1, fbm(x * 3.5, y * 6, 12, 3) + 2.2 * (x - 0.42) - (y - 0.55))
     grass = (
         grass
-        + (ramp(0.5 + 0.6 * fbm(x * 9, y * 14, 10, 3), "#1c2f5a", "#235a4c", "#4a8a4a") - grass)
-        * shade[..., None]
+        + (ramp(0.5 + 0.6 * fbm(x * 9, y * 14, 10, 3), "#1c2f5a", "#235a4c", "#4a8a4a") - grass) * shade[..., None]
     )
     scene.cover(grass, smoothstep(-0.003, 0.003, y - shore))
     layer = Layer(scene)
@@ -93,19 +82,13 @@ def _riverside() -> Canvas:
             "#4a2a3c",
         )
         top = [(0.2 + 0.36 * np.cos(a), -1.0 - 0.26 * np.sin(a)) for a in np.linspace(0, np.pi, 12)]
-        layer.polygon(
-            [(a * tall + px, b * tall + py) for a, b in top], "#f2a93b" if dress != "#c8443a" else "#fdf6e2"
-        )
+        layer.polygon([(a * tall + px, b * tall + py) for a, b in top], "#f2a93b" if dress != "#c8443a" else "#fdf6e2")
         layer.polygon(
             np.array([(-0.2, 0.06), (0.25, 0.06), (-0.5, 0.3), (-0.9, 0.3)]) * tall + (px, py), "#1f3a5a", 0.6
         )
     scene.lay(layer)
-    crown = (
-        fbm(x * 8, y * 8, 14, 5) + 1.25 - 4.6 * np.maximum(np.hypot((x - 0.14) * 0.85, y - 0.03) - 0.05, 0)
-    )
-    leaves = ramp(
-        0.5 + 0.9 * fbm(x * 26, y * 26, 15, 3) + 0.5 * (x - 0.15), "#1b2a4a", "#1f6f4a", "#5fa044", "#d6d25a"
-    )
+    crown = fbm(x * 8, y * 8, 14, 5) + 1.25 - 4.6 * np.maximum(np.hypot((x - 0.14) * 0.85, y - 0.03) - 0.05, 0)
+    leaves = ramp(0.5 + 0.9 * fbm(x * 26, y * 26, 15, 3) + 0.5 * (x - 0.15), "#1b2a4a", "#1f6f4a", "#5fa044", "#d6d25a")
     scene.cover(leaves, smoothstep(-0.05, 0.05, crown))
     return scene
 
@@ -129,9 +112,7 @@ def cubist(size: int) -> Image.Image:
             ends = np.linspace(along.min(), along.max(), cuts) + rng.normal(0, 0.22 / cuts, cuts)
             ends = np.sort(np.concatenate([ends, [-9.0, 9.0]]))
             band = np.searchsorted(ends, along)
-            rises.append(
-                np.clip((along - ends[band - 1]) / np.minimum(ends[band] - ends[band - 1], 0.3), 0, 1)
-            )
+            rises.append(np.clip((along - ends[band - 1]) / np.minimum(ends[band] - ends[band - 1], 0.3), 0, 1))
             edge = np.minimum(edge, along - ends[band - 1])
             facet = facet * 32 + band
         kind, shift = rng.random((3, 1 << 15)), rng.normal(0, 0.018, (2, 1 << 15))
@@ -143,9 +124,7 @@ def cubist(size: int) -> Image.Image:
         pick = (rng.random(1 << 15) < share)[facet]
         canvas.cover(mixed, pick * (0.80 if share < 1 else 1.0))
         canvas.cover("#12100f", 0.85 * pick * smoothstep(0.0042, 0.0018, edge))
-        canvas.cover(
-            "#fff6e0", 0.20 * pick * smoothstep(0.0100, 0.0055, edge) * smoothstep(0.0030, 0.0048, edge)
-        )
+        canvas.cover("#fff6e0", 0.20 * pick * smoothstep(0.0100, 0.0055, edge) * smoothstep(0.0030, 0.0048, edge))
     smooth = canvas.pixels.copy()
     dab_x, dab_y = scatter(canvas, 6500, rng)
     colour = jitter(canvas.look(dab_x, dab_y), rng, 0.13, 0.02)
@@ -161,9 +140,7 @@ def _still_life() -> Canvas:
     still = Canvas(512, (4, 5))
     still.cover(ramp(0.5 + 0.5 * fbm(still.x * 2, still.y * 2, 2, 3), "#4a4a48", "#8a8270", "#c9b48a"))
     layer = Layer(still)
-    layer.polygon(
-        spline([(-0.1, 0.75), (0.3, 0.66), (0.9, 0.72), (0.9, 1.1), (-0.1, 1.1)], closed=True), "#6b4426"
-    )
+    layer.polygon(spline([(-0.1, 0.75), (0.3, 0.66), (0.9, 0.72), (0.9, 1.1), (-0.1, 1.1)], closed=True), "#6b4426")
     body = [(0.30, 0.93), (0.15, 0.84), (0.17, 0.70), (0.25, 0.62), (0.21, 0.53), (0.27, 0.45),
         (0.37, 0.43), (0.47, 0.46), (0.50, 0.55), (0.46, 0.63), (0.56, 0.70), (0.57, 0.84),
         (0.44, 0.93)]  # fmt: skip
@@ -193,20 +170,14 @@ def _still_life() -> Canvas:
         ],
         "#1d4a40",
     )
-    layer.polygon(
-        [(0.635, 0.84), (0.635, 0.51), (0.675, 0.42), (0.675, 0.30), (0.685, 0.30), (0.685, 0.84)], "#4f8a74"
-    )
+    layer.polygon([(0.635, 0.84), (0.635, 0.51), (0.675, 0.42), (0.675, 0.30), (0.685, 0.30), (0.685, 0.84)], "#4f8a74")
     layer.polygon([(0.62, 0.62), (0.75, 0.62), (0.75, 0.76), (0.62, 0.76)], "#efe4c4")
     layer.polygon([(0.06, 0.42), (0.22, 0.42), (0.18, 0.62), (0.10, 0.62)], "#e6eae4")
     layer.polygon([(0.075, 0.48), (0.205, 0.48), (0.18, 0.62), (0.10, 0.62)], "#8c3226")
-    layer.polygon(
-        [(0.13, 0.62), (0.15, 0.62), (0.15, 0.74), (0.19, 0.76), (0.09, 0.76), (0.13, 0.74)], "#e6eae4"
-    )
+    layer.polygon([(0.13, 0.62), (0.15, 0.62), (0.15, 0.74), (0.19, 0.76), (0.09, 0.76), (0.13, 0.74)], "#e6eae4")
     layer.line([(0.06, 0.42), (0.22, 0.42), (0.18, 0.62), (0.10, 0.62), (0.06, 0.42)], 0.006, "#1c1a18")
     layer.polygon([(0.02, 0.1), (0.26, 0.06), (0.30, 0.34), (0.06, 0.38)], "#f1ead6")
     for k in range(7):
-        layer.line(
-            [(0.05 + 0.005 * k, 0.13 + 0.032 * k), (0.25 + 0.005 * k, 0.10 + 0.032 * k)], 0.008, "#3a3835"
-        )
+        layer.line([(0.05 + 0.005 * k, 0.13 + 0.032 * k), (0.25 + 0.005 * k, 0.10 + 0.032 * k)], 0.008, "#3a3835")
     still.lay(layer)
     return still

@@ -142,17 +142,8 @@ def _bank(canvas: Canvas, rng: np.random.Generator) -> None:
         rough = 0.3 * fbm(u * 0.9 + 9 * k, v * 0.6, 60 + k, 4)
         r = np.hypot(u, v) + rough
         dome = np.sqrt(np.maximum(1 - r * r, 0))
-        light = (
-            0.34
-            + 0.30 * dome
-            - 0.24 * u
-            - 0.34 * v
-            + 0.5 * rough
-            + 0.12 * noise(near.x * 160, near.y * 160, 61)
-        )
-        mirrored = smoothstep(
-            1.15, 0.75, np.hypot(u, 0.85 * (v - 0.75)) + rough + 0.1 * noise(0 * u, v * 4, 62)
-        )
+        light = 0.34 + 0.30 * dome - 0.24 * u - 0.34 * v + 0.5 * rough + 0.12 * noise(near.x * 160, near.y * 160, 61)
+        mirrored = smoothstep(1.15, 0.75, np.hypot(u, 0.85 * (v - 0.75)) + rough + 0.1 * noise(0 * u, v * 4, 62))
         near.cover("#1a2a2e", 0.75 * mirrored)
         near.cover(
             ramp(light, "#1d2022", "#4f4b47", "#8f877b", "#d3c8b4"),

@@ -75,9 +75,7 @@ def woodcut(size: int) -> Image.Image:
     rng = np.random.default_rng(17)
     canvas.cover(ramp(y / 0.55, "#c9b48a", "#e9dcba", "#f3ead2", "#e6c9a0"))
     rays = np.sin(np.arctan2(y - 0.20, x - 0.87) * 36)
-    canvas.cover(
-        "#e2b184", 0.55 * smoothstep(-0.1, 0.1, rays) * smoothstep(0.75, 0.2, np.hypot(x - 0.87, y - 0.20))
-    )
+    canvas.cover("#e2b184", 0.55 * smoothstep(-0.1, 0.1, rays) * smoothstep(0.75, 0.2, np.hypot(x - 0.87, y - 0.20)))
     layer = Layer(canvas)
     layer.ellipse((0.87, 0.20), 0.098, "#6b2418")
     layer.ellipse((0.87, 0.20), 0.094, "#c8452c")
@@ -85,9 +83,7 @@ def woodcut(size: int) -> Image.Image:
         level = 0.12 + 0.016 * k
         sway = 0.004 * np.sin(np.linspace(0, 9, 40) + k)
         layer.line(
-            np.stack(
-                [0.87 + np.linspace(-1, 1, 40) * np.sqrt(0.09**2 - (level - 0.20) ** 2), level + sway], -1
-            ),
+            np.stack([0.87 + np.linspace(-1, 1, 40) * np.sqrt(0.09**2 - (level - 0.20) ** 2), level + sway], -1),
             0.0022,
             "#e9a878" if k % 3 else "#8c2f1e",
         )
@@ -143,9 +139,7 @@ def _breaker(layer: Layer, rng: np.random.Generator, x: float, y: float, *, scal
     for k in range(len(crest)):
         for _ in range(2):
             root = crest[k] + rng.normal(0, 0.05, 2)
-            claws.append(
-                _claw(root, heading[k] + rng.normal(-0.2, 0.7), rng.uniform(0.10, 0.19), rng.choice([-1, 1]))
-            )
+            claws.append(_claw(root, heading[k] + rng.normal(-0.2, 0.7), rng.uniform(0.10, 0.19), rng.choice([-1, 1])))
     for swell, colour in ((0.0035 + 0.008 * scale, "#10204a"), (0.0, "#f6efdc")):
         for centre, radius in blobs:
             spot = place(centre[None])[0]
@@ -215,9 +209,7 @@ def _fishes(rng: np.random.Generator) -> Canvas:
     _fish(layer, 0.35 + np.pi, 0.235, "#dd9a24")
     for k in range(8):
         a = 2 * np.pi * k / 8
-        layer.ellipse(
-            (0.5 + 0.055 * np.cos(a), 0.5 + 0.055 * np.sin(a)), 0.026, "#e8b93c" if k % 2 else "#f4e6c0"
-        )
+        layer.ellipse((0.5 + 0.055 * np.cos(a), 0.5 + 0.055 * np.sin(a)), 0.026, "#e8b93c" if k % 2 else "#f4e6c0")
     layer.ellipse((0.5, 0.5), 0.034, "#8c2f22")
     cartoon.lay(layer)
     rim = np.minimum(np.minimum(x, 1 - x), np.minimum(y, 1 - y))
@@ -250,9 +242,7 @@ def _fish(layer: Layer, around: float, orbit: float, colour: str) -> None:
     layer.polygon(bend([(a, min(b, -0.028)) for a, b in outline]), "#f7e6b4")
     for k in range(5):
         s = -0.125 + 0.042 * k
-        layer.line(
-            bend([(s, 0.042), (s + 0.02, 0.0), (s + 0.005, -0.028)]), 0.013, "#f6cf6a" if k % 2 else "#7a2418"
-        )
+        layer.line(bend([(s, 0.042), (s + 0.02, 0.0), (s + 0.005, -0.028)]), 0.013, "#f6cf6a" if k % 2 else "#7a2418")
     layer.line(bend([(0.085, 0.055), (0.07, 0.0), (0.085, -0.05)]), 0.014, "#1c2a34")
     eye = bend([(0.12, 0.018)])[0]
     layer.ellipse(eye, 0.017, "#fbf3dc")
@@ -277,9 +267,7 @@ def _settle(cartoon: Canvas, rng: np.random.Generator, side: float) -> tuple[Fie
         i, j = np.floor(y * unit).astype(int)[:, None] + di, np.floor(x * unit).astype(int)[:, None] + dj
         angle = turn[np.clip(i[:, 60], 0, n - 1), np.clip(j[:, 60], 0, n - 1)][:, None]
         u, v = (j + 0.5) / unit - x[:, None], (i + 0.5) / unit - y[:, None]
-        far = np.maximum(
-            np.abs(u * np.cos(angle) + v * np.sin(angle)), np.abs(v * np.cos(angle) - u * np.sin(angle))
-        )
+        far = np.maximum(np.abs(u * np.cos(angle) + v * np.sin(angle)), np.abs(v * np.cos(angle) - u * np.sin(angle)))
         far[(i < 0) | (j < 0) | (i >= n) | (j >= n)] = np.inf
         order = np.argsort(-far, axis=None, kind="stable")
         order = order[np.isfinite(far.ravel()[order])]

@@ -69,9 +69,7 @@ def _dusk(canvas: Canvas) -> None:
     """The sky after sunset, clouds lit from below, and two lines of hills."""
     x, y = canvas.x, canvas.y
     sun = np.exp(-(((x - 0.80) / 0.45) ** 2) - ((y - 0.38) / 0.16) ** 2)
-    canvas.cover(
-        ramp(y / 0.40 + 0.10 * sun, "#16234e", "#2f3d77", "#6f5a92", "#c8708a", "#f29a66", "#ffd083")
-    )
+    canvas.cover(ramp(y / 0.40 + 0.10 * sun, "#16234e", "#2f3d77", "#6f5a92", "#c8708a", "#f29a66", "#ffd083"))
     canvas.cover("#ffe0a0", 0.55 * sun**2)
     cloud = fbm(x * 2.4 + 0.5 * fbm(x * 4, y * 9, 71, 3), y * 10, 74, 6)
     under = cloud - fbm(x * 2.4, (y + 0.018) * 10, 74, 4)
@@ -142,9 +140,7 @@ def _town(canvas: Canvas, rng: np.random.Generator) -> list[tuple[float, float]]
         )
         layer.ellipse((x, QUAY - 0.019), (0.0024, 0.003), "#a87a66")
     colour, mask = layer.read()
-    worn = (
-        1 + 0.22 * fbm(canvas.x * 28, canvas.y * 28, 90, 4) + 0.10 * noise(canvas.x * 150, canvas.y * 150, 96)
-    )
+    worn = 1 + 0.22 * fbm(canvas.x * 28, canvas.y * 28, 90, 4) + 0.10 * noise(canvas.x * 150, canvas.y * 150, 96)
     shining = colour.max(-1) > 0.93
     colour = np.where(shining[..., None], colour, colour * worn[..., None])
     canvas.cover(colour, mask)
@@ -179,13 +175,9 @@ def _house(
     layer.polygon([(x + 0.7 * wide, eaves), (x + 0.7 * wide, ridge - 0.002),
         (x + 0.82 * wide, ridge - 0.002), (x + 0.82 * wide, eaves)], "#4a343c")  # fmt: skip
     if gable:
-        layer.polygon(
-            [(x - 0.004, eaves + 0.004), (middle, ridge - 0.006), (x + wide + 0.004, eaves + 0.004)], roof
-        )
+        layer.polygon([(x - 0.004, eaves + 0.004), (middle, ridge - 0.006), (x + wide + 0.004, eaves + 0.004)], roof)
         layer.polygon([(x, eaves), (middle, ridge), (x + wide, eaves)], dim)
-        layer.ellipse(
-            (middle, eaves - 0.17 * wide), (0.006, 0.007), "#ffd27a" if rng.random() < 0.5 else "#241f30"
-        )
+        layer.ellipse((middle, eaves - 0.17 * wide), (0.006, 0.007), "#ffd27a" if rng.random() < 0.5 else "#241f30")
     else:
         top = eaves - 0.36 * wide
         layer.polygon(
@@ -268,9 +260,7 @@ def _moor(canvas: Canvas, boat: Boat) -> None:
             place(spline([(mast, top + 0.05), (mast - 0.10, -0.8), (-0.42, -0.19), (mast, -0.19)])), "#f0cdb0"
         )
         layer.polygon(
-            place(
-                spline([(mast + 0.03, top + 0.12), (mast + 0.2, -0.6), (0.50, -0.13), (mast + 0.08, -0.2)])
-            ),
+            place(spline([(mast + 0.03, top + 0.12), (mast + 0.2, -0.6), (0.50, -0.13), (mast + 0.08, -0.2)])),
             "#ffe3c4",
         )
     layer.line(place([(mast, 0), (mast, top)]), 0.0022 + 0.010 * long, "#4a3a3c")
@@ -296,9 +286,7 @@ def _moor(canvas: Canvas, boat: Boat) -> None:
     shade = spline([(0.46, -0.03), (0.2, -0.012), (-0.2, -0.008), (-0.48, -0.02)])
     layer.polygon(place(np.concatenate([shade, keel[::-1][1:40]])), paint * 0.62)
     layer.line(place(deck), 0.0018, "#fff0dc")
-    layer.line(
-        place(deck + np.array([0, 0.030])), 0.022 * long, "#c87848" if boat.hull != "#7e2a26" else "#e8d8b8"
-    )
+    layer.line(place(deck + np.array([0, 0.030])), 0.022 * long, "#c87848" if boat.hull != "#7e2a26" else "#e8d8b8")
     for k in range(9):
         s = -0.46 + 0.115 * k
         layer.line(place([(s, -0.085), (s, -0.125)]), 0.0010, "#cfc0b8", 0.8)
@@ -337,12 +325,8 @@ def _jetty(canvas: Canvas) -> None:
         layer.polygon([(-0.05, top), (right, top), (right + 0.01, bottom), (-0.05, bottom)], tone)
         layer.line([(-0.05, top), (right, top)], 0.002, tone * 1.35)
     for x, y, tall in ((0.195, 0.585, 0.075), (0.265, 0.635, 0.10), (0.02, 0.582, 0.07)):
-        layer.polygon(
-            [(x - 0.010, y), (x - 0.010, y - tall), (x + 0.010, y - tall), (x + 0.010, y)], "#3a2a2c"
-        )
-        layer.polygon(
-            [(x + 0.003, y), (x + 0.003, y - tall), (x + 0.010, y - tall), (x + 0.010, y)], "#8a5f4c"
-        )
+        layer.polygon([(x - 0.010, y), (x - 0.010, y - tall), (x + 0.010, y - tall), (x + 0.010, y)], "#3a2a2c")
+        layer.polygon([(x + 0.003, y), (x + 0.003, y - tall), (x + 0.010, y - tall), (x + 0.010, y)], "#8a5f4c")
         layer.ellipse((x, y - tall), (0.010, 0.004), "#a87858")
     rope = [(0.02 + s * 0.175, 0.525 + 0.04 * 4 * s * (1 - s)) for s in np.linspace(0, 1, 12)]
     layer.line(rope, 0.0035, "#b89a78")

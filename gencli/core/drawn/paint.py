@@ -196,10 +196,7 @@ class Canvas:
         """The piece of the canvas inside a box: a view, so painting on it paints on the whole."""
         piece = copy(self)
         (i, j), (stop_i, stop_j) = (
-            [
-                min(max(round(v * self.unit) - o, 0), n)
-                for v, o, n in zip(corner, self.corner, self.shape, strict=True)
-            ]
+            [min(max(round(v * self.unit) - o, 0), n) for v, o, n in zip(corner, self.corner, self.shape, strict=True)]
             for corner in ((top, left), (bottom, right))
         )
         box = slice(i, stop_i), slice(j, stop_j)
@@ -299,9 +296,7 @@ class Canvas:
             some = slice(first, first + many)
             line = path[some, node] * (1 - part) + path[some, node + 1] * part
             side = normals[some, node] * (1 - part) + normals[some, node + 1] * part
-            pixel = self.at(
-                *(line[..., k, None] + side[..., k, None] * (widths[some] * broad) for k in range(2))
-            )
+            pixel = self.at(*(line[..., k, None] + side[..., k, None] * (widths[some] * broad) for k in range(2)))
             paint = load[some][:, None, hair]
             begin, end = lift[:, some][:, :, None, hair]
             keep = (along >= begin) & (along <= 1 - end) & (paint >= dry * along) & (pixel >= 0)
@@ -360,9 +355,7 @@ def hill(x: Field, y: Field, at: tuple[float, float], reach: tuple[float, float]
     return np.asarray(np.exp(-(((x - at[0]) / reach[0]) ** 2) - ((y - at[1]) / reach[1]) ** 2))
 
 
-def scatter(
-    canvas: Canvas, count: int, rng: np.random.Generator, margin: float = 0.05
-) -> tuple[Field, Field]:
+def scatter(canvas: Canvas, count: int, rng: np.random.Generator, margin: float = 0.05) -> tuple[Field, Field]:
     """About `count` points spread evenly but irregularly over the canvas, in random order."""
     wide, deep = canvas.width + 2 * margin, canvas.depth + 2 * margin
     columns = max(1, round(np.sqrt(count * wide / deep)))

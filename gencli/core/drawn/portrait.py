@@ -70,9 +70,7 @@ def _room(canvas: Canvas) -> None:
     spots = np.random.default_rng(2)
     window = Canvas(SMALLEST, (4, 5))  # out of focus, so few pixels do
     window.cover(
-        ramp(
-            window.y + 0.5 * fbm(window.x * 9, window.y * 9, 5, 4), "#fff6dc", "#dfe2b0", "#8fa468", "#c8cf9a"
-        )
+        ramp(window.y + 0.5 * fbm(window.x * 9, window.y * 9, 5, 4), "#fff6dc", "#dfe2b0", "#8fa468", "#c8cf9a")
     )
     layer = Layer(window)
     for left, top, right, bottom in (
@@ -89,9 +87,7 @@ def _room(canvas: Canvas) -> None:
         leaf = spline([(0, 0), (0.02, 0.010), (0.05, 0), (0.02, -0.010)], closed=True) @ np.array(
             [tip, [-tip[1], tip[0]]]
         )
-        layer.polygon(
-            leaf + np.array([at_x, at_y]), ramp(spots.random(1), "#24381c", "#4f6f2c", "#9aac54")[0]
-        )
+        layer.polygon(leaf + np.array([at_x, at_y]), ramp(spots.random(1), "#24381c", "#4f6f2c", "#9aac54")[0])
     layer.polygon([(0.06, 0.74), (0.05, 0.63), (0.15, 0.63), (0.14, 0.74)], "#9a5236")
     window.lay(layer)
     soft = blur(window.pixels, 0.010 * window.unit)
@@ -151,9 +147,9 @@ def _relief(u: Field, v: Field) -> tuple[Field, Field]:
     height = 0.80 * np.sqrt(np.maximum(1 - oval, 0))
     nose_s = s + 0.30 * TURN * smoothstep(-0.2, 0.3, v) * -1
     bridge = smoothstep(-0.22, 0.30, v) * smoothstep(0.385, 0.28, v)
-    height = height + (0.06 + 0.20 * bridge) * np.exp(
-        -((nose_s / (0.065 + 0.045 * bridge)) ** 2)
-    ) * smoothstep(-0.25, -0.02, v) * smoothstep(0.40, 0.30, v)
+    height = height + (0.06 + 0.20 * bridge) * np.exp(-((nose_s / (0.065 + 0.045 * bridge)) ** 2)) * smoothstep(
+        -0.25, -0.02, v
+    ) * smoothstep(0.40, 0.30, v)
     height += 0.05 * hill(nose_s, v, (0, 0.275), (0.075, 0.065))
     for side in (-1, 1):
         height += 0.055 * hill(nose_s, v, (side * 0.105, 0.305), (0.045, 0.05))
@@ -240,9 +236,7 @@ def _eye(canvas: Canvas, side: int) -> None:
     upper, lower = -0.061 * arch ** (1.05) * (1 - 0.10 * t), 0.042 * arch**1.15 * (1 + 0.15 * t)
     within = np.abs(t) < 1
     open_eye = smoothstep(-0.006, 0.006, level - upper) * smoothstep(0.006, -0.006, level - lower) * within
-    crease = np.exp(-(((level - upper * 1.25 + 0.040) / 0.012) ** 2)) * smoothstep(
-        1.15, 0.7, np.abs(t - 0.05)
-    )
+    crease = np.exp(-(((level - upper * 1.25 + 0.040) / 0.012) ** 2)) * smoothstep(1.15, 0.7, np.abs(t - 0.05))
     lid = (
         smoothstep(-0.055, -0.03, level - upper)
         * smoothstep(0.0, -0.01, level - upper)
@@ -251,9 +245,7 @@ def _eye(canvas: Canvas, side: int) -> None:
     canvas.pixels *= (1 - 0.34 * crease - 0.10 * lid)[..., None] * (
         1 - (0.15 * (lid + crease))[..., None] * (1 - rgb("#e8a090"))
     )
-    ball = (
-        0.80 - 0.30 * np.abs(t) ** 2 - 0.40 * smoothstep(0.035, 0.0, level - upper) - 0.10 * (t * side + 0.2)
-    )
+    ball = 0.80 - 0.30 * np.abs(t) ** 2 - 0.40 * smoothstep(0.035, 0.0, level - upper) - 0.10 * (t * side + 0.2)
     canvas.cover(ramp(ball, "#3a2826", "#8a7670", "#cdbfb6", "#efe8e0"), open_eye)
     corner = hill(t, level, (-0.93, 0.008), (0.10, 0.014))
     canvas.cover("#b0706a", 0.7 * corner * open_eye)
@@ -343,14 +335,7 @@ def _hair(canvas: Canvas, rng: np.random.Generator, count: int, back: bool) -> N
     depth = np.sqrt(np.clip(1 - (u / 1.15) ** 2, 0, 1))
     band = np.exp(-(((v + 0.62 - 0.3 * np.abs(u)) / 0.16) ** 2)) + 0.6 * np.exp(-(((v - 0.75) / 0.22) ** 2))
     lock = noise(u * 5 + 0.5 * v, v * 0.8, 61)
-    light = (
-        0.34
-        - 0.30 * u
-        + 0.18 * band * (u < 0.4)
-        + 0.20 * lock
-        + 0.09 * rng.standard_normal(len(u))
-        + 0.10 * depth
-    )
+    light = 0.34 - 0.30 * u + 0.18 * band * (u < 0.4) + 0.20 * lock + 0.09 * rng.standard_normal(len(u)) + 0.10 * depth
     if back:
         light = light * 0.45 - 0.04
     colour = ramp(light, "#100906", "#27160e", "#4c2c1a", "#7d4e2b", "#c08e58")

@@ -131,9 +131,7 @@ def _front(house: House, along: Field, high: Field, z: Field, left: bool) -> Fie
     front = Front(house, along, high)
     worn = smoothstep(0.1, 0.5, fbm(along * 2.5, high * 0.35, house.seed + 3, 3))
     stain = smoothstep(1.2, 0.0, high) + 0.5 * worn
-    plaster = (
-        0.92 + 0.16 * fbm(along * 0.8, high * 0.8, house.seed, 5) + 0.08 * noise(along * 14, high * 14, 5)
-    )
+    plaster = 0.92 + 0.16 * fbm(along * 0.8, high * 0.8, house.seed, 5) + 0.08 * noise(along * 14, high * 14, 5)
     front.colour *= (plaster * (1 - 0.22 * stain))[:, None]
     lit = _upper_storeys(front, rng) | _ground_floor(front, rng)
     corner = np.minimum(along, house.wide - along)
@@ -318,9 +316,7 @@ def _street_life(canvas: Canvas) -> None:
         cloak = [(-0.20, 0.52), (-0.17, 1.0), (-0.23, 1.22), (-0.17, tall - 0.33), (-0.06, tall - 0.25),
             (0.06, tall - 0.25), (0.17, tall - 0.33), (0.23, 1.22), (0.17, 1.0), (0.20, 0.52)]  # fmt: skip
         for swell, shift, tint in ((1.0, 0.0, 0.8), (0.45, 0.09, 1.35)):
-            layer.polygon(
-                [(x + (a * swell + shift) * unit, y - b * unit) for a, b in cloak], rgb(coat) * tint
-            )
+            layer.polygon([(x + (a * swell + shift) * unit, y - b * unit) for a, b in cloak], rgb(coat) * tint)
         for way in (-1, 1):
             arm = [(way * 0.17, tall - 0.36), (way * 0.27, 1.12), (way * 0.24, 0.86)]
             layer.line(

@@ -142,11 +142,7 @@ def ink(size: int) -> Image.Image:
         cut = smoothstep(0.35, 0.75, fbm(x * 16 + 30 * below, below * 7, 30 + k, 5, ridged=True))
         pool = 0.75 + 0.5 * fbm(x * 6, y * 6, 90 + k, 4)
         rim = np.exp(-(((below - 0.004) / 0.0035) ** 2))
-        wash = (
-            (0.26 + 0.13 * k)
-            * (fade * pool * (0.55 + 0.9 * cut) + 0.45 * rim)
-            * smoothstep(-0.002, 0.003, below)
-        )
+        wash = (0.26 + 0.13 * k) * (fade * pool * (0.55 + 0.9 * cut) + 0.45 * rim) * smoothstep(-0.002, 0.003, below)
         canvas.pixels *= 1 - (1 - rgb("#141c28")) * np.clip(wash, 0, 1)[..., None]
     _stain(canvas, rng)
     sheet.cover("#ffffff")
@@ -178,9 +174,7 @@ def _stain(canvas: Canvas, rng: np.random.Generator) -> None:
         near.pixels *= (1 - drop * rng.uniform(0.3, 1.0))[..., None]
 
 
-def _bamboo(
-    canvas: Canvas, rng: np.random.Generator, x: float, *, lean: float, wide: float, tone: float
-) -> None:
+def _bamboo(canvas: Canvas, rng: np.random.Generator, x: float, *, lean: float, wide: float, tone: float) -> None:
     """One stalk from the ground up, its joints, twigs and leaves."""
     shade = np.array([[1.0, 1.03, 1.08]]) * tone + 0.05
     foot, side = 1.04, -1
