@@ -158,9 +158,8 @@ def generator(seed: int, *stream: int) -> torch.Generator:
     never changes another.
     """
     mixed = seed & 0xFFFFFFFFFFFFFFFF
-    for number in stream or (
-        0,
-    ):  # PyTorch keeps 32 bits of a seed, so all 64 are mixed into them; SplitMix64 (Steele et al. 2014)
+    # SplitMix64 (Steele et al. 2014): PyTorch keeps 32 bits of a seed, so all 64 are mixed into them
+    for number in stream or (1 << 32,):
         mixed = (mixed + 0x9E3779B97F4A7C15 * (number + 1)) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF

@@ -174,7 +174,6 @@ def _whole(where: str, text: str) -> int:
 # ------------------------------------------------------------------ flags that mean the same everywhere
 
 Steps = Annotated[int | None, Flag("Train for this many steps.", minimum=1)]
-Epochs = Annotated[float | None, Flag("Train for this many passes over the data.", minimum=0)]
 Minutes = Annotated[float | None, Flag("Train for this many minutes.", minimum=0)]
 Preset = "preset"
 

@@ -12,9 +12,9 @@ import typer
 
 from gencli.core.commands import art
 from gencli.core.console import Console, clock
-from gencli.core.errors import UsageError
+from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import Common, command
-from gencli.dream.options import BackboneTraining
+from gencli.dream.options import DEFAULT_EPOCHS, BackboneTraining
 
 if TYPE_CHECKING:
     from gencli.core.recipe import Progress
@@ -61,8 +61,12 @@ def train(
         seed = common.seed
         if resume:
             before = store.Model(folder).config
+            if "options" not in before or "seed" not in before:
+                raise GencliError(f"{folder} does not say how it was trained", "train it anew under another --name")
             seed = before["seed"] if seed is None else seed
             options = BackboneTraining.build({**before["options"], **options.named()})
+        if options.steps is options.epochs is options.minutes is None:
+            options = options.replace(epochs=DEFAULT_EPOCHS)
         seed = secrets.randbits(32) if seed is None else seed
         durations = training.TrainingOptions(options.steps, options.epochs, options.minutes)
 

@@ -113,10 +113,10 @@ class Canvas:
         found = [self._sized(color.luma(_opaque(mask).to(self.device)), self.height, self.width) for mask in masks]
         if len(found) < len(self.styles):
             found.append(1 - found[0])
-        for mask in found:
+        for mask, source in zip(found, [*masks, *masks], strict=False):
             if float(mask.max()) < 0.02:
                 raise UsageError(
-                    "--mask: a mask is black all over, so its style applies nowhere", "paint where it applies white"
+                    f"--mask {source.name}: one style applies nowhere by it", "paint white where a style applies"
                 )
         return found
 

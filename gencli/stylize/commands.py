@@ -101,9 +101,9 @@ def sample(
     most = max_pixels or DEFAULT_MAX_PIXELS
     style_pictures = [images.load(s, max_pixels=most) for s in styles]
     masks = [images.load(m, max_pixels=most) for m in mask or []]
-    for content in contents[1:]:  # one that cannot be read is found now, not in an hour
-        if content != "-":
-            images.load(content, max_pixels=most)
+    extents = [  # of all that can be read twice: what is wrong with the last is found now, not in an hour
+        images.load(content, max_pixels=most).rgb.shape[-2:] for content in contents if content != "-"
+    ]
     suffix = "-".join(picture.name for picture in style_pictures)
     targets = outputs.plan([_stem(content) for content in contents], output, suffix=suffix, format=format)
     if save_every and any(target.path is None for target in targets):
@@ -113,6 +113,8 @@ def sample(
     if common.seed is None:
         console.note(f"seed {seed}")
     backbone = optimize.load_backbone(options, runtime)
+    for height, width in extents:
+        optimize.check_memory(images.fit(height, width, options.size), options, backbone, runtime)
     painter = partial(optimize.stylize, options=options, masks=masks, seed=seed, runtime=runtime, backbone=backbone)
     record = {"seed": seed, "styles": styles, "size": options.size, "strength": options.strength}
     record |= {"backbone": options.backbone}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 import torch
@@ -76,7 +77,8 @@ def stylize(
     plan = [(side, steps) for side, steps in schedule(options) if side == options.size or canvas.holds(side)]
     total = sum(steps * side**2 for side, steps in plan)
     painted = smaller = None
-    done = number = 0
+    done = 0
+    numbers = count(1)
 
     for side, steps in plan:
         scale = canvas.at(side)
@@ -86,15 +88,14 @@ def stylize(
         else:
             start = canvas.enlarge(painted, smaller, scale)
 
-        def report(
-            step: int, loss: float, best: Tensor, side: int = side, done: int = done, number: int = number
-        ) -> None:
+        def report(step: int, loss: float, best: Tensor, side: int = side, done: int = done) -> None:
+            number = next(numbers)
             if on_step:
                 fraction = (done + step * side**2) / total
-                on_step(Step(fraction, number + step, side, loss, lambda: canvas.render(best)))
+                on_step(Step(fraction, number, side, loss, lambda: canvas.render(best)))
 
         painted = descend(objective, start, steps, _method(options), report, scale.free)
-        smaller, done, number = scale, done + steps * side**2, number + steps
+        smaller, done = scale, done + steps * side**2
     assert painted is not None
     return canvas.render(painted)
 

@@ -228,8 +228,8 @@ def test_progress(paint: Paint) -> None:
     painted = paint(on_step=seen.append, iterations=4)
     fractions = [step.fraction for step in seen]
     assert fractions == sorted(fractions) and fractions[0] > 0 and fractions[-1] == pytest.approx(1)
-    assert [step.size for step in seen] == [24] * 6 + [48] * 4
-    assert [step.number for step in seen] == list(range(1, 11))
+    assert [step.size for step in seen] == [24] * 5 + [48] * 4
+    assert [step.number for step in seen] == list(range(1, 10))
     assert all(step.render().size == (48, 32) for step in seen[::4])
     assert seen[-1].render().tobytes() == painted.tobytes()
 
