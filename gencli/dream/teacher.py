@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencli.core import backbones, files
+from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.pictures import PictureSet, in_order
 from gencli.core.tensors import read_tensors, write_tensors
@@ -32,20 +33,28 @@ def soft_targets(
 
     `size` is the side in pixels at which the teacher sees them. `report(done, total)` counts pictures.
     """
-    key = hashlib.sha256(f"1 {pictures.fingerprint} {teacher} {size}".encode()).hexdigest()[:24]
+    net = backbones.load(teacher, device=runtime.device)
+    key = hashlib.sha256(f"2 {pictures.fingerprint} {_digest(net)} {size}".encode()).hexdigest()[:24]
     file: Path = files.home() / "cache" / "soft-targets" / f"{key}.safetensors"
     if file.is_file():
         return read_tensors(file)[0]["targets"]
-    found = features(pictures, teacher, size, runtime, report)
+    found = features(pictures, net, size, runtime, report)
     assert pictures.labels is not None
     targets = cross_fitted(found, pictures.labels.to(found.device), len(pictures.classes)).half().cpu()
     write_tensors(file, {"targets": targets}, {"teacher": teacher, "pictures": pictures.name})
     return targets
 
 
-def features(pictures: PictureSet, teacher: str, size: int, runtime: Runtime, report: Report | None) -> Tensor:
+def _digest(net: nn.Module) -> str:
+    """Tells teachers apart by their weights: a name may be given to another network."""
+    digest = hashlib.sha256()
+    for tensor in net.state_dict().values():
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def features(pictures: PictureSet, net: Backbone, size: int, runtime: Runtime, report: Report | None) -> Tensor:
     """Means over the picture of the teacher's deepest layer, standardised: float32 (N, channels) on the device."""
-    net = backbones.load(teacher, device=runtime.device)
     layout = memory_format(runtime.device)
     net.to(memory_format=layout)  # type: ignore[call-overload]
     last = net.layers[-1]

@@ -87,3 +87,5 @@ class StylizeOptions(Options):
                 raise UsageError(f"{name}: give at least one layer, with a weight that is not negative")
         if self.style_weight and not sum(self.style_weight) > 0:
             raise UsageError("--style-weight: at least one weight must be more than 0")
+        if self.losses == "book" and self.style_loss != "gram":
+            raise UsageError(f"--losses book compares Gram matrices, not {self.style_loss}", "add --style-loss gram")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gencli.core import weights
+from gencli.core import backbones, weights
 from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime
 from gencli.core.networks import IMAGENET_MEAN, IMAGENET_STD, vgg
@@ -96,7 +96,7 @@ def test_soft_targets_are_kept(small_set: PictureSet, network: str, monkeypatch:
 
 
 def test_features_are_standardised(small_set: PictureSet, network: str) -> None:
-    rows = teacher.features(small_set, network, 32, CPU, None)
+    rows = teacher.features(small_set, backbones.load(network), 32, CPU, None)
     assert rows.shape == (24, 8)
     torch.testing.assert_close(rows.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
     spread = rows.std(0)
