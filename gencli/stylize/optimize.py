@@ -27,7 +27,9 @@ from gencli.stylize.objective import Objective, Weights, activation_count
 from gencli.stylize.options import StylizeOptions
 
 RATIO = {"gram": 0.05, "w2": 0.15}  # content to style at strength 0.5: chosen by eye, so that 0.5 looks like half
-MORE_STEPS = 1.25  # a size half as large takes so many times the steps
+MORE_STEPS = 1.25  # a size half as large takes so many times the steps,
+SETTLED = 24  # but no more than follow from so many at the full size: the large forms stand by then, and a small
+# picture that is finished further is further from what the large one ends as
 
 Source = Picture | Image.Image | Path | str
 
@@ -105,7 +107,9 @@ def schedule(options: StylizeOptions) -> list[tuple[int, int]]:
     sides = [options.size]
     while sides[-1] >= 1.5 * options.start_size:
         sides.append(round(sides[-1] / 2))
-    return [(side, round(options.iterations * MORE_STEPS**i)) for i, side in enumerate(sides)][::-1]
+    smaller = min(options.iterations, SETTLED)
+    steps = [options.iterations, *(round(smaller * MORE_STEPS**i) for i in range(1, len(sides)))]
+    return [*zip(sides, steps, strict=True)][::-1]
 
 
 def weights(options: StylizeOptions, styles: int) -> Weights:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gencli.stylize import descent
-from gencli.stylize.descent import LBFGS, SGD, Adam, Function, Method, descend
+from gencli.stylize.descent import LBFGS, SGD, Adam, Function, Method, descend, towards_natural
 
 SHAPE = (1, 3, 4, 5)
 
@@ -85,17 +85,39 @@ def test_lbfgs_finds_the_lowest_point_of_quadratics(conditioning: float) -> None
 
 
 def test_lbfgs_on_rosenbrock() -> None:
-    found = descend(of(rosenbrock), draw(), 1500, LBFGS, nothing)
+    start = draw() + 0.5  # around the global minimum; from afar there is a local one too
+    found = descend(of(rosenbrock), start, 1500, LBFGS, nothing)
     torch.testing.assert_close(found, torch.ones(SHAPE, dtype=torch.float64), atol=1e-3, rtol=0)
 
 
-def test_lbfgs_direction_is_newtons_on_a_quadratic_it_has_seen() -> None:
+def test_lbfgs_is_soon_at_the_bottom_of_a_quadratic_it_has_seen() -> None:
     """With as many pairs as dimensions the remembered curvature is the whole Hessian's."""
     curvature = torch.tensor([1.0, 4.0, 25.0], dtype=torch.float64).view(1, 3, 1, 1)
     way, x = LBFGS(), torch.full((1, 3, 1, 1), 0.05, dtype=torch.float64)
-    for _ in range(12):
+    for _ in range(16):
         x = way.step(x, curvature * x)
     assert float(x.abs().max()) < 1e-6
+
+
+def test_natural_direction_is_linear_symmetric_and_downhill() -> None:
+    a, b = draw(2) - 0.5, draw(3) - 0.5
+    assert float((towards_natural(a) * b).sum()) == pytest.approx(float((a * towards_natural(b)).sum()))
+    torch.testing.assert_close(towards_natural(2 * a - b), 2 * towards_natural(a) - towards_natural(b))
+    assert float((towards_natural(a) * a).sum()) > 0
+    torch.testing.assert_close(towards_natural(a[..., :1, :1]).shape, a[..., :1, :1].shape)
+
+
+def test_natural_direction_weighs_wavelengths_and_lightness() -> None:
+    """A wave of four times the length, grey in place of coloured, counts by the factors that are written down."""
+    place = torch.arange(32, dtype=torch.float64) * 2 * math.pi
+    color = torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64).view(1, 3, 1, 1)
+    fine, coarse = (color * torch.cos(place / length).expand(1, 1, 32, 32) for length in (4, 16))
+    torch.testing.assert_close(towards_natural(fine) / 4**descent.FALL, fine)
+    torch.testing.assert_close(towards_natural(coarse) / 16**descent.FALL, coarse)
+    grey = fine[:, :1].expand(-1, 3, -1, -1)
+    torch.testing.assert_close(towards_natural(grey) / 4**descent.FALL, descent.LIGHTNESS * grey)
+    flat = torch.full((1, 3, 32, 32), 0.5, dtype=torch.float64)
+    torch.testing.assert_close(towards_natural(flat), descent.LIGHTNESS * 32**descent.FALL * flat)
 
 
 def test_adam_and_sgd_go_down() -> None:

@@ -15,7 +15,7 @@ import gencli.stylize
 from gencli.core import images
 from gencli.core.errors import GencliError, UsageError
 from gencli.stylize import StylizeOptions, optimize, stylize
-from gencli.stylize.optimize import MORE_STEPS, RATIO, Step, schedule, weights
+from gencli.stylize.optimize import MORE_STEPS, SETTLED, RATIO, Step, schedule, weights
 
 LAYERS: dict[str, Any] = {
     "content_layer": {"conv2_2": 1.0},
@@ -219,8 +219,10 @@ def test_schedule() -> None:
     assert sides(size=100, start_size=128) == [100]
     assert sides(size=1000, start_size=128) == [125, 250, 500, 1000]
     assert sides(size=600, start_size=400) == [300, 600]
-    steps = [steps for _, steps in schedule(StylizeOptions(size=512, start_size=128, iterations=40))]
-    assert steps == [round(40 * MORE_STEPS**2), round(40 * MORE_STEPS), 40]
+    steps = [steps for _, steps in schedule(StylizeOptions(size=512, start_size=128, iterations=20))]
+    assert steps == [round(20 * MORE_STEPS**2), round(20 * MORE_STEPS), 20]
+    steps = [steps for _, steps in schedule(StylizeOptions(size=256, start_size=128, iterations=500))]
+    assert steps == [round(SETTLED * MORE_STEPS), 500]
 
 
 def test_progress(paint: Paint) -> None:
