@@ -41,7 +41,7 @@ def train(
     data_root: DataRoot = None,
     resume: Resume = False,
 ) -> None:
-    """Train a classifier network (a *backbone*) on labelled pictures.
+    """Train a classifier network, a backbone, on labelled pictures.
 
     Labels are the names of the first level of folders. The network can then be looked through by its name:
 
@@ -64,7 +64,7 @@ def train(
             if "options" not in before or "seed" not in before:
                 raise GencliError(f"{folder} does not say how it was trained", "train it anew under another --name")
             seed = before["seed"] if seed is None else seed
-            options = BackboneTraining.build({**before["options"], **options.named()})
+            options = BackboneTraining.from_dict({**before["options"], **options.named()})
         if options.steps is options.epochs is options.minutes is None:
             options = options.replace(epochs=DEFAULT_EPOCHS)
         seed = secrets.randbits(32) if seed is None else seed

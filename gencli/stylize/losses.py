@@ -13,7 +13,8 @@ from torch import Tensor
 class Moments:
     """First and second moments of a layer's channels over the positions of a picture.
 
-    `mean` (C,) and `second` (C, C) = E[f fᵀ], the Gram matrix divided by the number of positions.
+    `mean` (C,) and `second` (C, C) = E[f fᵀ], the Gram matrix (Gatys et al. 2016, eq. 3) divided by the
+    number of positions.
     `centred` (C, N), where it is kept, satisfies centred · centredᵀ = covariance.
     """
 
@@ -24,12 +25,6 @@ class Moments:
     @property
     def covariance(self) -> Tensor:
         return self.second - self.mean[:, None] * self.mean
-
-
-def gram_matrix(features: Tensor) -> Tensor:
-    """Second moment of the channels: (C, H, W) → (C, C), divided by H·W. Gatys et al. 2016, eq. 3."""
-    f = positions(features)
-    return f.mT @ f / f.shape[0]
 
 
 def positions(features: Tensor) -> Tensor:

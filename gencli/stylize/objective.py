@@ -84,6 +84,7 @@ class Objective:
         self.strides = {layer: backbone.reach(layer)[0] for layer in self.layers}
         self.halo = max(backbone.reach(layer)[1] for layer in self.layers)
         self.tile = tile
+        self.area = content.shape[-2] * content.shape[-1]
         self.shapes = feature_shapes(backbone, content.shape[-2:], self.layers)
         self.windows = self._cut(content)
         self.regions: list[dict[str, Tensor] | None] = [None]
@@ -195,8 +196,8 @@ class Objective:
         units = {}
         for layer in self.weights.style:
             if self.weights.book:
-                positions, area = (h * w for h, w in (self.shapes[layer], self.windows_area()))
-                scale = (positions * CAFFE**2) ** 2 / (4 * 3**2 * area**2)
+                height, width = self.shapes[layer]
+                scale = (height * width * CAFFE**2) ** 2 / (4 * 3**2 * self.area**2)
                 units[layer] = self.backbone.mean.new_tensor(1 / (BOOK_STYLE * scale))
             else:
                 units[layer] = self._distance(of_content[region][layer], studied, layer).clamp_min(TINY)
@@ -206,10 +207,6 @@ class Objective:
         """A mask (1, 1, H, W) as each style layer's shares (h, w), which add up to one."""
         found = {layer: F.adaptive_avg_pool2d(mask, self.shapes[layer])[0, 0] for layer in self.weights.style}
         return {layer: share / share.sum().clamp_min(TINY) for layer, share in found.items()}
-
-    def windows_area(self) -> tuple[int, int]:
-        """Height and width of the picture."""
-        return self.windows[-1].bottom, self.windows[-1].right
 
     def _cut(self, picture: Tensor) -> list[Window]:
         height, width = picture.shape[-2:]

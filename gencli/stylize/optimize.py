@@ -6,7 +6,7 @@ smaller one's result, with the photograph's own fine detail added back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -117,16 +117,21 @@ def weights(options: StylizeOptions, styles: int) -> Weights:
     shares = options.style_weight or (1.0,) * styles
     if len(shares) != styles:
         raise UsageError(f"--style-weight has {len(shares)} numbers for {styles} styles", "give one for each: 2,1")
-    layers = sum(options.style_layer.values())
     return Weights(
-        content=options.content_layer,
-        style={layer: weight / layers for layer, weight in options.style_layer.items()},
+        content=_shares(options.content_layer),
+        style=_shares(options.style_layer),
         styles=[share / sum(shares) for share in shares],
         ratio=RATIO[options.style_loss] * ((1 - options.strength) / options.strength) ** 2,
         tv=options.tv,
         loss=options.style_loss,
         book=options.losses == "book",
     )
+
+
+def _shares(layers: Mapping[str, float]) -> dict[str, float]:
+    """Weights that add up to one, so that `strength` means the same however many layers there are."""
+    total = sum(layers.values()) or 1.0
+    return {layer: weight / total for layer, weight in layers.items()}
 
 
 def load_backbone(options: StylizeOptions, runtime: Runtime) -> Backbone:
