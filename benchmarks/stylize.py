@@ -59,7 +59,7 @@ def ours(
     """(seconds, loss, picture) of gencli's when it has reached the mark, or when it gets no further."""
     began, lowest, latest = time.perf_counter(), math.inf, None
 
-    class Reached(Exception):
+    class Reached(Exception):  # noqa: N818 - it is no fault
         pass
 
     def on_step(step: Step) -> None:

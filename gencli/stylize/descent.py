@@ -22,7 +22,7 @@ MOMENTUM = 0.5  # of the change from one aim to the next
 ADAM_RATE, ADAM_BETAS, AVERAGE = 0.02, (0.9, 0.99), 0.9
 SGD_DECAY, SGD_EVERY = 0.96, 100  # the textbook's: 4 % less every 100 steps
 BOOK_RATE = 100 / 255**2  # the textbook's 100, for pictures in [0, 1] in place of 0 … 255
-PLATEAU, PATIENCE = 5e-4, 10  # stop when so many steps together gain less than this share of the loss
+PLATEAU, PATIENCE = 2e-4, 10  # stop when so many steps together gain less than this share of the loss
 MOST_FAULTS = 3
 
 Function = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -46,18 +46,22 @@ def towards_natural(gradient: Tensor) -> Tensor:
     height, width = gradient.shape[-2:]
     alike = {"dtype": gradient.dtype, "device": gradient.device}
     across, down = torch.fft.rfftfreq(width, **alike), torch.fft.fftfreq(height, **alike)[:, None]
-    frequency = torch.hypot(across, down).clamp_min(1 / max(height, width))  # cycles a pixel; constants like the longest
+    frequency = torch.hypot(across, down).clamp_min(
+        1 / max(height, width)
+    )  # cycles a pixel; constants like the longest
     lightness = gradient.mean(1, keepdim=True)
     weighted = gradient + (LIGHTNESS - 1) * lightness
     return torch.fft.irfft2(torch.fft.rfft2(weighted) * frequency**-FALL, s=(height, width))
 
 
 class LBFGS:
-    """Limited-memory BFGS (Liu & Nocedal 1989) with one evaluation a step.
+    """Limited-memory BFGS (Liu & Nocedal 1989) inside the gamut, with one evaluation a step.
 
     Its first guess of the inverse Hessian is `towards_natural`, and it carries some momentum (Nesterov
-    1983). torch.optim's takes a first step whose length depends on the number of pixels, and may throw a
-    picture anywhere in one; here the length of a change is bounded in units of colour.
+    1983). Values that would leave [0, 1] wait at its border while the gradient points outwards: cut off
+    only at the end, they would be missed. torch.optim's takes a first step whose length depends on the
+    number of pixels, and may throw a picture anywhere in one; here the length of a change is bounded in
+    units of colour.
     """
 
     def __init__(self, scale: float = 1.0) -> None:
@@ -67,6 +71,8 @@ class LBFGS:
         self.aim: Tensor | None = None
 
     def step(self, x: Tensor, gradient: Tensor) -> Tensor:
+        waiting = ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
+        gradient = gradient.masked_fill(waiting, 0)
         flat = gradient.flatten()
         if self.last is not None:
             moved, turned = (x - self.last[0]).flatten(), flat - self.last[1]
@@ -74,10 +80,11 @@ class LBFGS:
             if curvature > 1e-10 * turned.norm() * moved.norm():
                 self.pairs.append((moved, turned, 1 / curvature))
         self.last = x, flat
-        aim = x + self._bounded(self._direction(gradient).view_as(x))
+        move = self._bounded(self._direction(gradient).view_as(x))
+        aim = (x + move.masked_fill(waiting, 0)).clamp(0, 1)
         carried = 0 if self.aim is None else MOMENTUM * (aim - self.aim)
         self.aim = aim
-        return x + self._bounded(aim + carried - x)
+        return (x + self._bounded(aim + carried - x)).clamp(0, 1)
 
     def _bounded(self, move: Tensor) -> Tensor:
         size = move.square().mean().sqrt().clamp_min(1e-20)

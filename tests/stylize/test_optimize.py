@@ -15,7 +15,7 @@ import gencli.stylize
 from gencli.core import images
 from gencli.core.errors import GencliError, UsageError
 from gencli.stylize import StylizeOptions, optimize, stylize
-from gencli.stylize.optimize import MORE_STEPS, SETTLED, RATIO, Step, schedule, weights
+from gencli.stylize.optimize import MORE_STEPS, RATIO, SETTLED, Step, schedule, weights
 
 LAYERS: dict[str, Any] = {
     "content_layer": {"conv2_2": 1.0},
