@@ -28,7 +28,7 @@ from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, start
 from gencli.core.images import Picture
 from gencli.stylize.canvas import Canvas
-from gencli.stylize.descent import SGD, Adam
+from gencli.stylize.descent import SGD
 from gencli.stylize.objective import Objective
 from gencli.stylize.optimize import Step, load_backbone, stylize, weights
 from gencli.stylize.options import StylizeOptions
@@ -41,15 +41,20 @@ def textbook(
 ) -> tuple[float, float, Tensor]:
     """(seconds, best loss, picture) of the textbook's procedure."""
     scale = canvas.at(options.size)
-    way = {"adam": Adam, "sgd": SGD}[method]()
-    x = best = scale.content
-    lowest, began, reached = math.inf, time.perf_counter(), 0.0
+    x = scale.content.clone()
+    best, lowest, began, reached = x.clone(), math.inf, time.perf_counter(), 0.0
+    adam, sgd = torch.optim.Adam([x], 0.02, (0.9, 0.99)), SGD()
     for _ in range(steps):
         objective = Objective(backbone, scale.content, scale.styles, weights(options, 1))  # targets, each step
         loss, gradient = objective(x)
         if float(loss) < lowest:
-            lowest, best, reached = float(loss), x, time.perf_counter() - began
-        x = way.step(x, gradient)
+            lowest, best, reached = float(loss), x.clone(), time.perf_counter() - began
+        if method == "sgd":
+            x = sgd.step(x, gradient)
+        else:
+            x.grad = gradient
+            adam.step()
+            x.clamp_(0, 1)
     return reached, lowest, best
 
 
@@ -92,11 +97,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=500, help="of the textbook's procedure")
     parser.add_argument("--iterations", type=int, default=400, help="most of gencli's, at the full size")
     parser.add_argument("--method", choices=("adam", "sgd"), default="adam")
+    parser.add_argument("--optimizer", choices=("lbfgs", "adam"), default="lbfgs", help="gencli's")
+    parser.add_argument("--start-size", type=int, default=128, help="gencli's smallest size; --size for one size")
     parser.add_argument("--backbone", default="vgg-mini")
     parser.add_argument("--judge", help="a backbone that took no part")
     chosen = parser.parse_args()
 
-    options = StylizeOptions(size=chosen.size, backbone=chosen.backbone, iterations=chosen.iterations)
+    options = StylizeOptions(
+        size=chosen.size,
+        backbone=chosen.backbone,
+        iterations=chosen.iterations,
+        optimizer=chosen.optimizer,
+        start_size=chosen.start_size,
+    )
     runtime = start("auto")
     backbone = load_backbone(options, runtime)
     judge = backbones.load(chosen.judge, padding="replicate", device=runtime.device) if chosen.judge else None

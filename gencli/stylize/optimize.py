@@ -96,7 +96,7 @@ def stylize(
                 fraction = (done + step * side**2) / total
                 on_step(Step(fraction, number, side, loss, lambda: canvas.render(best)))
 
-        painted = descend(objective, start, steps, _method(options), report, scale.free)
+        painted = descend(objective, start, steps, _method(options, steps), report, scale.free)
         smaller, done = scale, done + steps * side**2
     assert painted is not None
     return canvas.render(painted)
@@ -171,10 +171,12 @@ def memory_needed(size: Sequence[int], options: StylizeOptions, backbone: Backbo
     return 4 * (activations + pictures)
 
 
-def _method(options: StylizeOptions) -> Callable[[float], Method]:
-    if options.optimizer == "sgd":
-        return partial(SGD, rate=BOOK_RATE if options.losses == "book" else None)
-    methods: dict[str, Callable[[float], Method]] = {"lbfgs": LBFGS, "adam": Adam}
+def _method(options: StylizeOptions, steps: int) -> Callable[[float], Method]:
+    methods: dict[str, Callable[[float], Method]] = {
+        "lbfgs": LBFGS,
+        "adam": partial(Adam, steps=steps),
+        "sgd": partial(SGD, rate=BOOK_RATE if options.losses == "book" else None),
+    }
     return methods[options.optimizer]
 
 

@@ -210,9 +210,15 @@ def test_book_rate_is_the_textbooks() -> None:
 
 
 def test_adam_moves_by_its_rate_and_stays_in_range() -> None:
-    x, gradient = draw(), 1e-3 * draw(1) + 1e-4
-    after = Adam().step(x, gradient)
-    torch.testing.assert_close(after, (x - descent.ADAM_RATE).clamp(0, 1))
+    x, gradient = 0.5 + 0.01 * draw(), 1e-3 * draw(1) + 1e-4
+    moves = []
+    way = Adam(steps=4)
+    for _ in range(6):  # the same slope everywhere: only the rate tells the steps apart
+        after = way.step(x, gradient)
+        moves.append(float((after - x).square().mean().sqrt()))
+    falling = [0.5 + 0.5 * math.cos(math.pi * min(count / 4, 1)) for count in range(1, 7)]
+    last = descent.ADAM_LAST
+    assert moves == pytest.approx([descent.ADAM_RATE * (last + (1 - last) * share) for share in falling])
     x = torch.zeros(SHAPE, dtype=torch.float64)
     way = Adam()
     for _ in range(5):
