@@ -21,10 +21,13 @@ from gencli.stylize.options import StylizeOptions
 if TYPE_CHECKING:
     from PIL import Image
 
+    from gencli.core.images import Picture
     from gencli.core.outputs import Target
     from gencli.stylize.optimize import Step
 
 app = art("Paint a photograph in the style of another picture.")
+
+LARGEST_DRAWN = 1024  # pixels: examples for larger results are enlarged
 
 Pictures = Annotated[
     list[str],
@@ -99,11 +102,17 @@ def sample(
     if [*contents, *styles].count("-") > 1:
         raise UsageError("standard input can be read once only", "name one picture `-`")
     most = max_pixels or DEFAULT_MAX_PIXELS
-    style_pictures = [images.load(s, max_pixels=most) for s in styles]
-    masks = [images.load(m, max_pixels=most) for m in mask or []]
-    extents = [  # of all that can be read twice: what is wrong with the last is found now, not in an hour
-        images.load(content, max_pixels=most).rgb.shape[-2:] for content in contents if content != "-"
-    ]
+
+    def load(source: str | Path) -> Picture:
+        drawn = str(source).startswith("@")  # as large as it is needed, while drawing takes seconds
+        return images.load(source, size=min(options.size, LARGEST_DRAWN) if drawn else None, max_pixels=most)
+
+    style_pictures = [load(s) for s in styles]
+    masks = [load(m) for m in mask or []]
+    # what is wrong with the last is found now, not in an hour; many pictures are read again, to spare memory
+    alone = load(contents[0]) if len(contents) == 1 else None
+    checked = [alone] if alone else (load(content) for content in contents if content != "-")
+    extents = [picture.rgb.shape[-2:] for picture in checked]
     suffix = "-".join(picture.name for picture in style_pictures)
     targets = outputs.plan([_stem(content) for content in contents], output, suffix=suffix, format=format)
     if save_every and any(target.path is None for target in targets):
@@ -119,7 +128,7 @@ def sample(
     record = {"seed": seed, "styles": styles, "size": options.size, "strength": options.strength}
     record |= {"backbone": options.backbone}
     for content, target in zip(contents, targets, strict=True):
-        picture = images.load(content, max_pixels=most)
+        picture = alone or load(content)
         sitting = _Sitting(console, target, save_every, outputs.note(seed), {"content": content, **record})
         sitting.paint(partial(painter, picture, *style_pictures), f"{picture.name} in the style of {suffix}")
 
