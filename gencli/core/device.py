@@ -167,6 +167,11 @@ def generator(seed: int, *stream: int) -> torch.Generator:
     return torch.Generator().manual_seed(mixed - (1 << 63))
 
 
+def new_seed() -> int:
+    """A seed from the system's own randomness: 32 bits, short enough to be typed again."""
+    return int.from_bytes(os.urandom(4), "little")
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be had on `device`: on a GPU as its driver says, on the CPU what the system has
     available, or a container's limit allows, whichever is less."""

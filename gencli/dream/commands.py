@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shlex
 from contextlib import nullcontext
 from pathlib import Path
@@ -67,7 +66,7 @@ def train(
             options = BackboneTraining.from_dict({**before["options"], **options.named()})
         if options.steps is options.epochs is options.minutes is None:
             options = options.replace(epochs=DEFAULT_EPOCHS)
-        seed = secrets.randbits(32) if seed is None else seed
+        seed = device.new_seed() if seed is None else seed
         durations = training.TrainingOptions(options.steps, options.epochs, options.minutes)
 
         with console.bar("reading pictures", units="pictures") as bar:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -118,7 +117,7 @@ def sample(
     if save_every and any(target.path is None for target in targets):
         raise UsageError("--save-every cannot write to standard output", "name a file with -o")
     runtime = device.start(common.device, common.precision, common.threads)
-    seed = secrets.randbits(32) if common.seed is None else common.seed
+    seed = device.new_seed() if common.seed is None else common.seed
     if common.seed is None:
         console.note(f"seed {seed}")
     backbone = optimize.load_backbone(options, runtime)

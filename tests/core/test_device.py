@@ -152,3 +152,8 @@ def test_generators_leave_the_global_one_alone() -> None:
     before = torch.get_rng_state()
     torch.rand(5, generator=device.generator(3, 1))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_new_seeds_differ_and_can_be_typed() -> None:
+    seeds = {device.new_seed() for _ in range(20)}
+    assert len(seeds) == 20 and all(0 <= seed < 2**32 for seed in seeds)
