@@ -47,9 +47,8 @@ def towards_natural(gradient: Tensor, power: float = 1.0) -> Tensor:
     height, width = gradient.shape[-2:]
     alike = {"dtype": gradient.dtype, "device": gradient.device}
     across, down = torch.fft.rfftfreq(width, **alike), torch.fft.fftfreq(height, **alike)[:, None]
-    frequency = torch.hypot(across, down).clamp_min(
-        1 / max(height, width)
-    )  # cycles a pixel; constants like the longest
+    longest = max(height, width)  # pixels a cycle; what is constant counts like it
+    frequency = torch.hypot(across, down).clamp_min(1 / longest)
     lightness = gradient.mean(1, keepdim=True)
     weighted = gradient + (LIGHTNESS**power - 1) * lightness
     return torch.fft.irfft2(torch.fft.rfft2(weighted) * frequency ** (-FALL * power), s=(height, width))
