@@ -13,12 +13,14 @@ from torch import Tensor
 
 log = logging.getLogger("gencli")
 
-HISTORY = 8  # pairs of steps and gradients L-BFGS remembers
+HISTORY = 16  # pairs of steps and gradients L-BFGS remembers
 FIRST_MOVE = 0.02  # root mean square of the first change, in [0, 1]
 LONGEST_MOVE = 0.1  # and the most any later one may have
 FALL = 0.6  # a change of twice the wavelength counts for 1.5 times as much
 LIGHTNESS = 2.5  # and one of all channels alike for so many times
-MOMENTUM = 0.5  # of the change from one aim to the next
+USUAL = 0.9  # share of the running mean of squared slopes that is kept each step
+CAUTION = 0.25  # the power of its square that a coordinate's step is divided by; Adam's is 0.5
+MOMENTUM = 0.8  # of the change from one aim to the next
 ADAM_RATE, ADAM_BETAS, AVERAGE = 0.1, (0.8, 0.9), 0.9
 ADAM_LAST = 0.02  # share of the rate that is left at the end
 SGD_DECAY, SGD_EVERY = 0.96, 100  # the textbook's: 4 % less every 100 steps
@@ -57,32 +59,35 @@ def towards_natural(gradient: Tensor, power: float = 1.0) -> Tensor:
 class LBFGS:
     """Limited-memory BFGS (Liu & Nocedal 1989) inside the gamut, with one evaluation a step.
 
-    Its first guess of the inverse Hessian is `towards_natural`, and it carries some momentum (Nesterov
-    1983). Values that would leave [0, 1] wait at its border while the gradient points outwards: cut off
-    only at the end, they would be missed. torch.optim's takes a first step whose length depends on the
-    number of pixels, and may throw a picture anywhere in one; here the length of a change is bounded in
-    units of colour.
+    It works in the coordinates in which `towards_natural` is the identity; its first guess of the inverse
+    Hessian there is a diagonal, the root of each slope's usual size as in Adam but more cautious, and it
+    carries some momentum (Nesterov 1983). Values that would leave [0, 1] wait at its border while the
+    gradient points outwards: cut off only at the end, they would be missed. torch.optim's takes a first
+    step whose length depends on the number of pixels, and may throw a picture anywhere in one; here the
+    length of a change is bounded in units of colour.
     """
 
     def __init__(self, scale: float = 1.0) -> None:
-        self.scale = scale
+        self.scale, self.count = scale, 0
         self.pairs: deque[tuple[Tensor, Tensor, Tensor]] = deque(maxlen=HISTORY)
-        self.last: tuple[Tensor, Tensor] | None = None
-        self.aim: Tensor | None = None
+        self.last: tuple[Tensor, Tensor]
+        self.aim: Tensor
+        self.second = torch.zeros(())
 
     def step(self, x: Tensor, gradient: Tensor) -> Tensor:
         waiting = ((x <= 0) & (gradient > 0)) | ((x >= 1) & (gradient < 0))
-        gradient = gradient.masked_fill(waiting, 0)
-        flat = gradient.flatten()
-        if self.last is not None:
-            moved, turned = (x - self.last[0]).flatten(), flat - self.last[1]
+        slope = towards_natural(gradient.masked_fill(waiting, 0), 0.5)
+        if self.count:
+            moved, turned = towards_natural(x - self.last[0], -0.5).flatten(), (slope - self.last[1]).flatten()
             curvature = moved @ turned
             if curvature > 1e-10 * turned.norm() * moved.norm():
                 self.pairs.append((moved, turned, 1 / curvature))
-        self.last = x, flat
-        move = self._bounded(self._direction(gradient).view_as(x))
+        self.last = x, slope
+        self.count += 1
+        self.second = USUAL * self.second + (1 - USUAL) * slope.square()
+        move = self._bounded(towards_natural(self._direction(slope), 0.5))
         aim = (x + move.masked_fill(waiting, 0)).clamp(0, 1)
-        carried = 0 if self.aim is None else MOMENTUM * (aim - self.aim)
+        carried = MOMENTUM * (aim - self.aim) if self.count > 1 else 0
         self.aim = aim
         return (x + self._bounded(aim + carried - x)).clamp(0, 1)
 
@@ -92,20 +97,22 @@ class LBFGS:
             return move * (self.scale * FIRST_MOVE / size)
         return move * (self.scale * LONGEST_MOVE / size).clamp(max=1)
 
-    def _direction(self, gradient: Tensor) -> Tensor:
-        """The two-loop recursion: minus the approximate inverse Hessian times the gradient."""
-        q, steps = -gradient.flatten(), []
+    def _direction(self, slope: Tensor) -> Tensor:
+        """The two-loop recursion: minus the approximate inverse Hessian times the slope."""
+        usual = (self.second / (1 - USUAL**self.count)).flatten()
+        diagonal = (usual + 0.01 * usual.mean()).clamp_min(1e-36) ** -CAUTION
+        q, steps = -slope.flatten(), []
         for moved, turned, inverse in reversed(self.pairs):
             alpha = inverse * (moved @ q)
-            q = q - alpha * turned
+            q = torch.addcmul(q, alpha, turned, value=-1)
             steps.append(alpha)
-        q = towards_natural(q.view_as(gradient)).flatten()
+        q = diagonal * q
         if self.pairs:
             _, turned, inverse = self.pairs[-1]
-            q = q / (inverse * (turned @ towards_natural(turned.view_as(gradient)).flatten()))
+            q = q / (inverse * (turned @ (diagonal * turned)))
         for (moved, turned, inverse), alpha in zip(self.pairs, reversed(steps), strict=True):
-            q = q + (alpha - inverse * (turned @ q)) * moved
-        return q
+            q = torch.addcmul(q, alpha - inverse * (turned @ q), moved)
+        return q.view_as(slope)
 
     def result(self, best: Tensor) -> Tensor:
         return best

@@ -167,7 +167,7 @@ def memory_needed(size: Sequence[int], options: StylizeOptions, backbone: Backbo
         around = 2 * max(backbone.reach(layer)[1] for layer in layers)
         height, width = (min(side, options.tile + around) for side in size)
     activations = activation_count(backbone, (height, width), layers)
-    pictures = {"lbfgs": 2 * HISTORY + 12, "adam": 14, "sgd": 6}[options.optimizer] * 3 * size[0] * size[1]
+    pictures = {"lbfgs": 2 * HISTORY + 14, "adam": 14, "sgd": 6}[options.optimizer] * 3 * size[0] * size[1]
     return 4 * (activations + pictures)
 
 
