@@ -22,10 +22,11 @@ import numpy as np
 from filelock import FileLock, Timeout
 
 from gencli.core import catalogue, files
-from gencli.core.decode_pool import Crop, Form, Task, cores, decode_many
+from gencli.core.decode_pool import Crop, Form, Task, decode_many
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.layouts import Layout, Listing, NoPartError, Split, arrange_folders, open_sources
 from gencli.core.sources import Member, Source
+from gencli.core.workers import cores
 
 if TYPE_CHECKING:
     from gencli.core.pictures import PictureSet

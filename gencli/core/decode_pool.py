@@ -1,47 +1,23 @@
-"""Picture files decoded to squares of pixels by several processes.
-
-The workers are plain subprocesses that speak over pipes. `multiprocessing` would import the caller's
-`__main__` again in each worker, which runs a script without an `if __name__ == "__main__"` guard twice; a
-subprocess knows nothing of its caller. Nothing imported here loads torch, so a worker starts at once.
-Threads would share Python's lock, which small pictures hold most of the time.
-
-The protocol: a request is a line of JSON, `[form, [[name, length or path], …]]`, followed by the bytes of
-those pictures that have a length; its answer is a line of JSON, a list with `null` or what was wrong for
-each picture, followed by the pixels of the good ones.
-"""
+"""Picture files decoded to squares of pixels by several processes, a chunk of pictures at a time."""
 
 from __future__ import annotations
 
-import contextlib
-import json
-import logging
-import os
-import queue
-import signal
-import subprocess
-import sys
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from gencli.core import workers
 from gencli.core.decode import open_picture
 from gencli.core.errors import GencliError
-
-log = logging.getLogger("gencli")
+from gencli.core.workers import Message
 
 Crop = Literal["center", "left", "right", "stretch"]
-_START = """
-import sys
-sys.path[:] = sys.argv[1:]
-from gencli.core.decode_pool import serve
-serve(sys.stdin.buffer, sys.stdout.buffer)
-"""
 CHUNK_PICTURES, CHUNK_BYTES = 64, 8 << 20  # a chunk ends at whichever comes first
 
 
@@ -109,40 +85,45 @@ def decode_many(tasks: Iterable[Task], form: Form, processes: int) -> Generator[
 
     Takes from `tasks` only a few chunks ahead of what it has handed out, so memory stays bounded.
     """
-    if processes < 2:
+    pending: deque[list[Task]] = deque()  # without their bytes, which are on their way
+
+    def requests() -> Iterator[Message]:
         for chunk in _chunks(tasks):
-            yield from _decode_here(chunk, form)
-        return
-    workers = [_Worker(form) for _ in range(processes)]
-    idle: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
-    for worker in workers:
-        idle.put(worker)
+            pending.append([task._replace(data=b"") for task in chunk])
+            heads = [(t.name, len(t.data) if isinstance(t.data, bytes) else str(t.data)) for t in chunk]
+            yield Message(heads, b"".join(task.data for task in chunk if isinstance(task.data, bytes)))
 
-    def run(chunk: list[Task]) -> list[Outcome]:
-        worker = idle.get()
-        try:
-            return worker.decode(chunk)
-        finally:
-            idle.put(worker)
-
-    threads = ThreadPoolExecutor(processes)
-    try:
-        pending: deque[Future[list[Outcome]]] = deque()
-        for chunk in _chunks(tasks):
-            pending.append(threads.submit(run, chunk))
-            if len(pending) > 2 * processes:
-                yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
-    finally:  # also when whoever takes the outcomes stops early: nothing is waited for
-        for worker in workers:
-            worker.stop()
-        threads.shutdown(cancel_futures=True)
+    with closing(workers.run(decoder, asdict(form), requests(), processes)) as answers:
+        for faults, pixels in answers:
+            start = 0
+            for task, fault in zip(pending.popleft(), faults, strict=True):
+                stop = start if fault else start + form.bytes
+                yield Outcome(task.row, task.name, None if fault else pixels[start:stop], fault)
+                start = stop
 
 
-def cores() -> int:
-    """How many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def decoder(setup: dict[str, Any]) -> Callable[[Message], Message]:
+    """A handler that decodes chunks to the form `setup`; runs in a process of its own.
+
+    A request's head is `[[name, length or path], …]`, its body the bytes of those pictures that have a
+    length; the answer's head is `null` or what was wrong for each picture, its body the pixels of the good ones.
+    """
+    form = Form(**setup)
+
+    def handle(request: Message) -> Message:
+        faults, pixels, start = list[str | None](), [], 0
+        for name, where in request.head:
+            stop = start + where if isinstance(where, int) else start
+            data = request.body[start:stop] if isinstance(where, int) else Path(where)
+            start = stop
+            try:
+                pixels.append(decode(data, name, form))
+                faults.append(None)
+            except GencliError as error:
+                faults.append(error.message)
+        return Message(faults, b"".join(pixels))
+
+    return handle
 
 
 def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
@@ -156,101 +137,3 @@ def _chunks(tasks: Iterable[Task]) -> Iterator[list[Task]]:
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def _decode_here(chunk: list[Task], form: Form) -> list[Outcome]:
-    outcomes = []
-    for row, name, data in chunk:
-        try:
-            outcomes.append(Outcome(row, name, decode(data, name, form), None))
-        except GencliError as error:
-            outcomes.append(Outcome(row, name, None, error.message))
-    return outcomes
-
-
-class _Worker:
-    """A decoding process. If it cannot start or dies, its chunks are decoded in this process."""
-
-    def __init__(self, form: Form) -> None:
-        self.form = form
-        self.stopped = False
-        self.process: subprocess.Popen[bytes] | None = None
-        path = [entry or str(Path.cwd()) for entry in sys.path]
-        try:
-            # -I: modules that happen to lie in the current folder are not imported
-            self.process = subprocess.Popen(
-                [sys.executable, "-I", "-W", "ignore", "-c", _START, *path],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,  # libjpeg and libtiff write their warnings there
-            )
-        except OSError as error:
-            log.info("cannot start a decoding process: %s", error)
-
-    def decode(self, chunk: list[Task]) -> list[Outcome]:
-        if self.process is not None:
-            try:
-                return self._ask(self.process, chunk)
-            except (OSError, EOFError, ValueError) as error:
-                if self.stopped:
-                    return []
-                log.info("a decoding process died (%s); its pictures are decoded in this one", error)
-                self._end()
-        return _decode_here(chunk, self.form)
-
-    def stop(self) -> None:
-        """End the process at once; whoever waits for it gets nothing."""
-        self.stopped = True
-        self._end()
-
-    def _end(self) -> None:
-        if process := self.process:
-            self.process = None
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                with contextlib.suppress(OSError):  # what was still to be written has no reader
-                    if pipe:
-                        pipe.close()
-
-    def _ask(self, process: subprocess.Popen[bytes], chunk: list[Task]) -> list[Outcome]:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        heads = [(t.name, len(t.data) if isinstance(t.data, bytes) else str(t.data)) for t in chunk]
-        process.stdin.write(json.dumps([asdict(self.form), heads]).encode() + b"\n")
-        process.stdin.writelines(task.data for task in chunk if isinstance(task.data, bytes))
-        process.stdin.flush()
-        faults = json.loads(_line(process.stdout))
-        return [
-            Outcome(task.row, task.name, None if fault else _exactly(process.stdout, self.form.bytes), fault)
-            for task, fault in zip(chunk, faults, strict=True)
-        ]
-
-
-def _line(file: IO[bytes]) -> bytes:
-    line = file.readline()
-    if not line.endswith(b"\n"):
-        raise EOFError("the other side is gone")
-    return line
-
-
-def _exactly(file: IO[bytes], count: int) -> bytes:
-    data = file.read(count)
-    if len(data) != count:
-        raise EOFError("the other side is gone")
-    return data
-
-
-def serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Decode chunk after chunk until `requests` ends: what a worker does."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle; it ends us
-    while line := requests.readline():
-        form, heads = json.loads(line)
-        chunk = [
-            Task(row, name, _exactly(requests, where) if isinstance(where, int) else Path(where))
-            for row, (name, where) in enumerate(heads)
-        ]
-        outcomes = _decode_here(chunk, Form(**form))
-        answers.write(json.dumps([outcome.fault for outcome in outcomes]).encode() + b"\n")
-        answers.writelines(outcome.pixels for outcome in outcomes if outcome.pixels is not None)
-        answers.flush()

@@ -1,13 +1,14 @@
-"""Where pictures lie: folders, zip and tar archives (read without unpacking), single files.
+"""Where data lies: folders, zip and tar archives (read without unpacking), single files.
 
-A source lists its members by name and hands out their bytes; it knows nothing of sets, labels or
-pixels. Names are `/`-separated paths inside the source, so that a folder and the zip or tar of that
-folder list the same names.
+A source lists its members by name and hands out their bytes, whole (`read`) or as streams (`open`); it
+knows nothing of sets, labels, pixels or letters. Names are `/`-separated paths inside the source, so that a
+folder and the zip or tar of that folder list the same names.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import tarfile
@@ -19,7 +20,7 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property
 from lzma import LZMAError
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from gencli.core.errors import GencliError
 
@@ -47,9 +48,9 @@ PICTURE_SUFFIXES = frozenset(
     )
 )
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-MAX_MEMBER_BYTES = 512 << 20  # no honest picture file is larger; an archive may claim anything
+MAX_MEMBER_BYTES = 512 << 20  # of one read whole: no honest picture is larger; an archive may claim anything
 
-_BROKEN_ARCHIVE = (
+_BROKEN = (
     OSError,  # also gzip.BadGzipFile
     EOFError,
     zlib.error,
@@ -89,6 +90,20 @@ class Source(ABC):
     def read(self, members: Collection[Member]) -> Iterator[tuple[Member, Content]]:
         """The wanted members, in the order of storage."""
 
+    def open(self, members: Collection[Member]) -> Iterator[tuple[Member, IO[bytes] | GencliError]]:
+        """The wanted members as streams, in the order of storage: none is ever whole in memory.
+
+        Each stream is closed when the next is taken. Read it with `blocks`.
+        """
+        for member, data in self.read(members):
+            try:
+                file = opened(data)
+            except GencliError as error:
+                yield member, error
+                continue
+            with file:
+                yield member, file
+
     @abstractmethod
     def stamp(self) -> object:
         """What changes when the contents change: names, sizes and times. Cheap: reads no contents."""
@@ -108,6 +123,10 @@ class Folder(Source):
     def members(self) -> list[Member]:
         return [Member(name, size, place) for place, (name, size, _) in enumerate(self._files)]
 
+    def leaves_out(self, name: str) -> bool:
+        """Whether a file or folder of this name is passed over, with all that is in it."""
+        return _hidden(name)
+
     @cached_property
     def _files(self) -> list[tuple[str, int, int]]:
         files: list[tuple[str, int, int]] = []
@@ -122,7 +141,7 @@ class Folder(Source):
                 seen.add((place.st_dev, place.st_ino))
                 with os.scandir(self.path / prefix) as entries:
                     for entry in sorted(entries, key=lambda entry: entry.name):
-                        if _hidden(entry.name):
+                        if self.leaves_out(entry.name):
                             continue
                         with contextlib.suppress(OSError):  # a link that points nowhere
                             status = entry.stat()
@@ -154,19 +173,37 @@ class _File(Source):
 
 
 class Single(_File):
-    """One picture file."""
+    """One file."""
 
     @cached_property
     def members(self) -> list[Member]:
-        return [Member(self.path.name, self.path.stat().st_size, 0)]
+        try:
+            return [Member(self.path.name, self.path.stat().st_size, 0)]
+        except OSError as error:
+            raise GencliError(f"cannot read {self.path}: {error.strerror or error}") from error
 
     def read(self, members: Collection[Member]) -> Iterator[tuple[Member, Content]]:
         for member in members:
             yield member, self.path
 
 
-class Zip(_File):
-    """A zip archive."""
+class _Archive(_File):
+    """A file of files."""
+
+    def read(self, members: Collection[Member]) -> Iterator[tuple[Member, Content]]:
+        with _whole_archive(self.path):
+            for member, file in self.open(members):
+                if isinstance(file, GencliError):
+                    yield member, file
+                else:
+                    yield member, _too_large(member) or self._whole(file)
+
+    def _whole(self, file: IO[bytes]) -> Content:
+        return file.read()
+
+
+class Zip(_Archive):
+    """A zip archive. A damaged member says nothing of the others."""
 
     @cached_property
     def members(self) -> list[Member]:
@@ -177,14 +214,23 @@ class Zip(_File):
                 if not info.is_dir() and not _hidden(info.filename)
             )
 
-    def read(self, members: Collection[Member]) -> Iterator[tuple[Member, Content]]:
+    def open(self, members: Collection[Member]) -> Iterator[tuple[Member, IO[bytes] | GencliError]]:
         with self._archive() as archive:
             infos = archive.infolist()
             for member in sorted(members, key=lambda member: member.place):
                 try:
-                    yield member, _too_large(member) or archive.read(infos[member.place])
-                except _BROKEN_ARCHIVE as error:  # a damaged member says nothing of the others
-                    yield member, GencliError(f"its place in the archive is damaged: {error}")
+                    file = archive.open(infos[member.place])
+                except _BROKEN as error:
+                    yield member, _damaged_place(error)
+                    continue
+                with file:
+                    yield member, file
+
+    def _whole(self, file: IO[bytes]) -> Content:
+        try:
+            return file.read()
+        except _BROKEN as error:
+            return _damaged_place(error)
 
     @contextlib.contextmanager
     def _archive(self) -> Iterator[zipfile.ZipFile]:
@@ -208,19 +254,18 @@ class _Header(tarfile.TarInfo):
             raise tarfile.ReadError(f"its header after {archive.offset:,} bytes is damaged") from error
 
 
-class Tar(_File):
+class Tar(_Archive):
     """A tar archive, plain or compressed with gzip, bzip2 or xz: always read from front to back."""
 
     @cached_property
     def members(self) -> list[Member]:
         return _latest(Member(_clean(info.name), info.size, place) for place, info, _ in self._walk())
 
-    def read(self, members: Collection[Member]) -> Iterator[tuple[Member, Content]]:
+    def open(self, members: Collection[Member]) -> Iterator[tuple[Member, IO[bytes] | GencliError]]:
         wanted = {member.place: member for member in members}
         for place, info, archive in self._walk():
             if member := wanted.pop(place, None):
-                file = archive.extractfile(info)
-                yield member, _too_large(member) or (file.read() if file else b"")
+                yield member, archive.extractfile(info) or io.BytesIO()
             if not wanted:
                 return
 
@@ -234,17 +279,13 @@ class Tar(_File):
                 place += 1
 
 
-def open_source(path: Path) -> Source:
-    """What lies at `path`, judged by its contents: a folder, a zip, a tar, or else a picture by its suffix.
+def open_container(path: Path) -> Source | None:
+    """The folder, zip or tar at `path`, judged by its contents; None for a file of any other kind.
 
-    Raises GencliError when nothing is there or the file is none of these.
+    Raises GencliError when it cannot be read.
     """
     if path.is_dir():
         return Folder(path)
-    if not path.exists():
-        raise GencliError(f"there is no {path}", "give a picture, a folder of pictures, or a zip or tar of them")
-    if is_picture(path.name):
-        return Single(path)
     try:
         if zipfile.is_zipfile(path):
             return Zip(path)
@@ -252,6 +293,20 @@ def open_source(path: Path) -> Source:
             return Tar(path)
     except OSError as error:
         raise GencliError(f"cannot read {path}: {error.strerror or error}") from error
+    return None
+
+
+def open_source(path: Path) -> Source:
+    """What lies at `path`: a picture by its suffix, or else a folder, a zip or a tar by its contents.
+
+    Raises GencliError when nothing is there or the file is none of these.
+    """
+    if not path.exists():
+        raise GencliError(f"there is no {path}", "give a picture, a folder of pictures, or a zip or tar of them")
+    if is_picture(path.name) and not path.is_dir():
+        return Single(path)
+    if (container := open_container(path)) is not None:
+        return container
     raise GencliError(
         f"{path} is neither a picture, a folder, a zip nor a tar archive",
         f"archives end in {', '.join(ARCHIVE_SUFFIXES)}; a damaged download must be fetched again"
@@ -272,14 +327,36 @@ def is_archive(name: str) -> bool:
 
 def contents(data: Content) -> bytes:
     """The bytes of a member that was read. Raises GencliError."""
+    if isinstance(data, bytes):
+        return data
+    with opened(data) as file:
+        return b"".join(blocks(file, str(data)))
+
+
+def opened(data: Content) -> IO[bytes]:
+    """A member that was read, as a stream. Raises GencliError."""
     if isinstance(data, GencliError):
         raise data
     if isinstance(data, bytes):
-        return data
+        return io.BytesIO(data)
     try:
-        return data.read_bytes()
+        return data.open("rb")
     except OSError as error:
         raise GencliError(f"cannot read {data}: {error.strerror or error}") from error
+
+
+def blocks(file: IO[bytes], name: str, size: int = 1 << 20) -> Iterator[bytes]:
+    """What is left of a stream, in blocks of at most `size` bytes. Raises GencliError, which calls it `name`."""
+    try:
+        while block := file.read(size):
+            yield block
+    except _BROKEN as error:
+        reason = getattr(error, "strerror", None) or error
+        raise GencliError(f"cannot read {name}: {reason}", "it is damaged or incomplete; fetch it again") from error
+
+
+def _damaged_place(error: Exception) -> GencliError:
+    return GencliError(f"its place in the archive is damaged: {error}")
 
 
 def _too_large(member: Member) -> GencliError | None:
@@ -309,7 +386,7 @@ def _whole_archive(path: Path) -> Iterator[None]:
     """Turn what Python's archive modules raise into one clear error."""
     try:
         yield
-    except _BROKEN_ARCHIVE as error:
+    except _BROKEN as error:
         raise GencliError(
             f"cannot read the archive {path}: {error}", "it is damaged or incomplete; fetch or pack it again"
         ) from error

@@ -463,7 +463,7 @@ def test_processes_that_die_or_cannot_start_are_done_without(tmp_path: Path, mon
     noise(1).save(content, "png")
     tasks = [Task(row, str(row), content.getvalue()) for row in range(130)]
     expected = list(decode_many(tasks, Form(8), 1))
-    monkeypatch.setattr("gencli.core.decode_pool._START", "import sys; sys.exit(1)")
+    monkeypatch.setattr("gencli.core.workers._START", "import sys; sys.exit(1)")
     assert list(decode_many(tasks, Form(8), 2)) == expected
     monkeypatch.setattr(sys, "executable", str(tmp_path / "nothing"))
     assert list(decode_many(tasks, Form(8), 2)) == expected
@@ -477,7 +477,7 @@ def test_stopping_early_ends_the_processes(tmp_path: Path, monkeypatch: pytest.M
         return started[-1]
 
     popen = subprocess.Popen
-    monkeypatch.setattr("gencli.core.decode_pool.subprocess.Popen", start)
+    monkeypatch.setattr("gencli.core.workers.subprocess.Popen", start)
     file = put(tmp_path / "0.png", noise(0))
     outcomes = decode_many((Task(row, "0.png", file) for row in range(10_000)), Form(8), 2)
     assert next(outcomes).fault is None
