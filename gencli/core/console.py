@@ -19,6 +19,7 @@ from gencli.core.errors import GencliError
 if TYPE_CHECKING:
     from PIL import Image
     from rich.console import Console as RichConsole
+    from rich.table import Table
     from rich.text import Text
 
     from gencli.core.options import Common
@@ -69,6 +70,11 @@ class Console:
         """A result as one JSON line on standard output."""
         self.result(json.dumps(values, ensure_ascii=False))
 
+    def write(self, text: str) -> None:
+        """A piece of a result on standard output, as soon as there is one."""
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Rows on standard output: a drawn table on a terminal, tab-separated lines in a pipe."""
         if not sys.stdout.isatty():
@@ -76,21 +82,38 @@ class Console:
                 self.result("\t".join(row))
             return
         from rich.console import Console as RichConsole
-        from rich.table import Table
-        from rich.text import Text
 
-        drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
-        for column in columns:
-            drawn.add_column(column, overflow="fold")
-        for row in rows:
-            drawn.add_row(*(Text(cell) for cell in row))
-        RichConsole(highlight=False).print(drawn)
+        RichConsole(highlight=False).print(_table(title, columns, rows))
+
+    def texts(self, title: str, label: str, texts: Mapping[str, str]) -> None:
+        """Texts by their labels on standard output: a table on a terminal, blocks under headings in a pipe."""
+        if sys.stdout.isatty():
+            self.table(title, (label, "text"), [*texts.items()])
+        else:
+            self.result(blocks(label, texts))
 
     # ---------------------------------------------------------------- standard error
 
     def note(self, text: str) -> None:
         if not self.quiet:
             self._say("", text, "")
+
+    def show_texts(self, title: str, label: str, texts: Mapping[str, str]) -> None:
+        """Texts by their labels on standard error: a table on a terminal, elsewhere a line each."""
+        if self.quiet:
+            return
+        if self.rich.is_terminal:
+            self.rich.print(_table(title, (label, "text"), [*texts.items()]))
+            return
+        self.note(title)
+        for name, text in texts.items():
+            self.note(f"  {label} {name}: {json.dumps(text, ensure_ascii=False)}")
+
+    def ask(self, question: str) -> str | None:
+        """Put a question on standard error; the line that comes from standard input, None at its end."""
+        self._say("", question, "")
+        line = sys.stdin.readline()
+        return line.removesuffix("\n") if line else None
 
     def warn(self, text: str) -> None:
         if not self.quiet:
@@ -111,6 +134,23 @@ class Console:
                 yield bar
         else:
             yield _PlainBar(self, what, units)
+
+
+def blocks(label: str, texts: Mapping[str, str]) -> str:
+    """Texts one after the other, each under a heading."""
+    return "\n\n".join(f"== {label} {name} ==\n{text}" for name, text in texts.items())
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(title=title, title_justify="left", header_style="bold", box=None, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(Text(cell) for cell in row))
+    return drawn
 
 
 class Bar:

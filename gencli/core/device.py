@@ -6,8 +6,8 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -165,6 +165,29 @@ def generator(seed: int, *stream: int) -> torch.Generator:
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         mixed ^= mixed >> 31
     return torch.Generator().manual_seed(mixed - (1 << 63))
+
+
+@contextmanager
+def drawing_from(own: torch.Generator) -> Iterator[None]:
+    """Let layers that only know PyTorch's own generator (`nn.Dropout`) draw from `own`, which moves on.
+
+    PyTorch's is left as it was.
+    """
+    shared = _shared_generator(own.device)
+    before = shared.get_state()
+    shared.set_state(own.get_state())
+    try:
+        yield
+    finally:
+        own.set_state(shared.get_state())
+        shared.set_state(before)
+
+
+def _shared_generator(device: torch.device) -> torch.Generator:
+    if device.type == "cuda":
+        torch.cuda.init()
+        return torch.cuda.default_generators[device.index or 0]
+    return torch.mps._get_default_mps_generator() if device.type == "mps" else torch.default_generator
 
 
 def new_seed() -> int:

@@ -11,7 +11,7 @@ import shlex
 import shutil
 import string
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,11 +70,17 @@ class Target:
             return None
         if self.base is not None:
             return str(_write_new(self.path, self.base, data))
-        if self.path.exists() and not self.path.is_file():
-            _write_through(self.path, data)  # a device or a pipe must not be replaced by a file
-        else:
-            _write_file(Path(os.path.realpath(self.path)), data)  # a link stays a link
+        _overwrite(self.path, data)
         return str(self.path)
+
+
+def plan_text(path: Path) -> Callable[[str], None]:
+    """Check that a text can be written to a path, and get what writes it, in one step.
+
+    Raises GencliError for a place that cannot be written.
+    """
+    _check(path)
+    return lambda text: _overwrite(path, text.encode("utf-8", "surrogateescape"))
 
 
 def command_line() -> str:
@@ -135,6 +141,13 @@ def _write_stdout(data: bytes) -> None:
         raise  # the reader went away: the command line ends quietly
     except OSError as error:
         raise GencliError(f"cannot write to standard output: {error.strerror or error}") from error
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    if path.exists() and not path.is_file():
+        _write_through(path, data)  # a device or a pipe must not be replaced by a file
+    else:
+        _write_file(Path(os.path.realpath(path)), data)  # a link stays a link
 
 
 def _write_through(path: Path, data: bytes) -> None:

@@ -18,13 +18,15 @@ from torch.optim import Optimizer
 from gencli.core.checkpoint import Stateful
 from gencli.core.errors import UsageError
 
+Preview = Image.Image | Mapping[str, str]
+
 
 class Recipe(ABC):
     """What the loop must know of a model.
 
     Everything a step depends on lives in one of the four mappings, and is saved: then a resume is
-    exact. A step that draws random numbers draws them from `generators`; whoever uses a layer that
-    draws from PyTorch's global generator (`nn.Dropout`) lists that one: `torch.default_generator`.
+    exact. A step that draws random numbers draws them from `generators`; layers that know PyTorch's own
+    generator only (`nn.Dropout`) do so inside `device.drawing_from(one of them)`.
 
     A step is free to use its modules and optimizers as it likes. Under torchrun each
     `optimizer.step()` takes the mean of the ranks' gradients by itself; clipping before it is of
@@ -55,8 +57,8 @@ class Recipe(ABC):
         """Figures on held-out data. Leaves the modules in training mode."""
         return {}
 
-    def preview(self) -> Image.Image | str | None:
-        """A picture or a text for `samples/` that shows how far the model is."""
+    def preview(self) -> Preview | None:
+        """A picture, or texts by what they show, for `samples/`: how far the model is."""
         return None
 
 
@@ -115,6 +117,7 @@ class Progress:
     seconds: float
     fraction: float  # of the whole training, in [0, 1]
     line: Mapping[str, Any] | None = None  # just written to metrics.jsonl
+    preview: Preview | None = None  # that belongs to it
 
 
 @dataclass(frozen=True)

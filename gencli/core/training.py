@@ -26,10 +26,10 @@ from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, Interrupted, UsageError
 from gencli.core.files import atomic_write, write_json
 from gencli.core.ranks import Ranks, join
-from gencli.core.recipe import Batches, Progress, Recipe, Result, TrainingOptions
+from gencli.core.recipe import Batches, Preview, Progress, Recipe, Result, TrainingOptions
 from gencli.core.signals import StopRequest
 
-__all__ = ["Batches", "Progress", "Recipe", "Result", "TrainingOptions", "train"]
+__all__ = ["Batches", "Preview", "Progress", "Recipe", "Result", "TrainingOptions", "train"]
 
 log = logging.getLogger("gencli")
 
@@ -296,9 +296,10 @@ class _Loop:
         self.at.evaluated_step = self.at.step
         if self.runtime.is_main:
             self.at.evaluation = {name: float(value) for name, value in self.recipe.evaluate().items()}
+            preview = self.recipe.preview()
+            self._write_preview(preview)
             if self.at.evaluation:
-                self._write_line({"evaluation": _json_numbers(self.at.evaluation)})
-            self._write_preview()
+                self._write_line({"evaluation": _json_numbers(self.at.evaluation)}, preview)
             if self.options.best:
                 self._judge(self.options.best)
         (stale,) = self.ranks.highest(self.at.stale if self.runtime.is_main else 0)
@@ -355,18 +356,17 @@ class _Loop:
     def _export(self) -> None:
         store.save_weights(self.folder, self.recipe.export(), self.config)
 
-    def _write_preview(self) -> None:
+    def _write_preview(self, preview: Preview | None) -> None:
         stem = f"step-{self.at.step:08}" if self.options.evaluate_steps else f"epoch-{self.epoch:04}"
         target = self.folder / store.SAMPLES / stem
-        preview = self.recipe.preview()
-        if isinstance(preview, str):
-            text = preview.encode()
-            atomic_write(target.with_suffix(".txt"), lambda file: file.write(text))
+        if isinstance(preview, Mapping):
+            text = "\n\n".join(f"== {label} ==\n{written}" for label, written in preview.items()) + "\n"
+            atomic_write(target.with_suffix(".txt"), lambda file: file.write(text.encode()))
         elif preview is not None:
             picture = preview
             atomic_write(target.with_suffix(".png"), lambda file: picture.save(file, "PNG"))
 
-    def _write_line(self, figures: Mapping[str, Any]) -> None:
+    def _write_line(self, figures: Mapping[str, Any], preview: Preview | None = None) -> None:
         """Append a line to metrics.jsonl and hand it to the caller."""
         if not self.runtime.is_main:
             return
@@ -379,12 +379,12 @@ class _Loop:
                 os.fsync(file.fileno())  # a state counts on the lines before it
         except OSError as error:
             raise GencliError(f"cannot write {path}: {error.strerror or error}", "is the disk full?") from error
-        self._tell(line)
+        self._tell(line, preview)
 
-    def _tell(self, line: Mapping[str, Any] | None = None) -> None:
+    def _tell(self, line: Mapping[str, Any] | None = None, preview: Preview | None = None) -> None:
         if self.report and self.runtime.is_main:
             at = self.at
-            self.report(Progress(at.step, self.steps, self.epoch, at.seconds, self.progress, line))
+            self.report(Progress(at.step, self.steps, self.epoch, at.seconds, self.progress, line, preview))
 
 
 def _json_numbers(figures: Mapping[str, float]) -> dict[str, float | None]:

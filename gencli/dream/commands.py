@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +11,7 @@ import typer
 
 from gencli.core.commands import art
 from gencli.core.console import Console, clock
-from gencli.core.errors import GencliError, UsageError
+from gencli.core.errors import UsageError
 from gencli.core.options import Common, command
 from gencli.dream.options import DEFAULT_EPOCHS, BackboneTraining
 
@@ -48,25 +48,16 @@ def train(
 
         gencli stylize photo.jpg painting.jpg --backbone mine
     """
-    from gencli.core import datasets, device, outputs, store, training
+    from gencli.core import datasets, device, runs, training
     from gencli.dream import teacher
     from gencli.dream.training import ClassifierRecipe, batches, describe
 
     console = Console.start(common)
-    folder = store.folder("dream", name)
-    store.check_start(folder, resume=resume)
     runtime = device.start(common.device, common.precision, common.threads)
-    with store.lock(folder) if runtime.is_main else nullcontext():  # from here on: reading the data takes time
-        seed = common.seed
-        if resume:
-            before = store.Model(folder).config
-            if "options" not in before or "seed" not in before:
-                raise GencliError(f"{folder} does not say how it was trained", "train it anew under another --name")
-            seed = before["seed"] if seed is None else seed
-            options = BackboneTraining.from_dict({**before["options"], **options.named()})
+    with runs.begin("dream", name, options, common.seed, runtime, resume=resume) as run:
+        options, seed = run.options, run.seed
         if options.steps is options.epochs is options.minutes is None:
             options = options.replace(epochs=DEFAULT_EPOCHS)
-        seed = device.new_seed() if seed is None else seed
         durations = training.TrainingOptions(options.steps, options.epochs, options.minutes)
 
         with console.bar("reading pictures", units="pictures") as bar:
@@ -86,13 +77,9 @@ def train(
         console.note(
             f"{name}: {len(learnt)} pictures of {len(learnt.classes)} classes, {len(held_out)} held out, seed {seed}"
         )
-        config = describe(options, held_out) | {
-            "art": "dream",
-            "options": options.to_dict(),
-            "seed": seed,
-            "data": {"name": learnt.name, "fingerprint": learnt.fingerprint},
-            "command": outputs.command_line(),
-        }
+        config = replace(run, options=options).config(
+            data={"name": learnt.name, "fingerprint": learnt.fingerprint}, **describe(options, held_out)
+        )
         again = ["gencli", "dream", "train", "--name", name, "--data", data, "--resume"]
         if data_root is not None:
             again += ["--data-root", str(data_root)]
@@ -111,7 +98,7 @@ def train(
             result = training.train(
                 recipe,
                 batches(learnt, options, runtime, seed),
-                folder,
+                run.folder,
                 config=config,
                 options=durations,
                 runtime=runtime,
@@ -121,4 +108,4 @@ def train(
             )
         console.note(f"{result.steps} steps in {clock(result.seconds)}")
         if not console.as_json:
-            console.result(str(folder))
+            console.result(str(run.folder))

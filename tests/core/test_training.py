@@ -28,7 +28,7 @@ from gencli.core.checkpoint import read_state
 from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, Interrupted, UsageError
 from gencli.core.tensors import read_tensors
-from gencli.core.training import Progress, Recipe, TrainingOptions, train
+from gencli.core.training import Preview, Progress, Recipe, TrainingOptions, train
 
 CPU = Runtime(torch.device("cpu"))
 CONFIG = {"art": "test", "kind": "cnn", "options": {"width": 4, "epochs": 3}}
@@ -97,7 +97,7 @@ class TinyCnn(Recipe):
         noise = torch.rand(2, generator=self.generators["dropout"])  # so evaluating twice would show
         return {"error": float(self.head.weight.detach().square().sum() + noise.sum())}
 
-    def preview(self) -> Image.Image | str | None:
+    def preview(self) -> Preview | None:
         return Image.new("RGB", (2, 2), (255, 0, 0))
 
     def export(self) -> Mapping[str, Tensor]:
@@ -425,13 +425,17 @@ def test_weights_and_samples_are_written(tmp_path: Path) -> None:
 
 def test_evaluation_every_so_many_steps_and_text_previews(tmp_path: Path) -> None:
     class Speaking(TinyCnn):
-        def preview(self) -> str:
-            return "Once upon…"
+        def preview(self) -> dict[str, str]:
+            return {"0.5": "Once upon…", "1": "a tíme"}
 
-    run(tmp_path / "model", Speaking(), options=replace(OPTIONS, evaluate_steps=5))
+    heard: list[Progress] = []
+    run(tmp_path / "model", Speaking(), options=replace(OPTIONS, evaluate_steps=5), report=heard.append)
     assert [line["step"] for line in log_of(tmp_path / "model") if "evaluation" in line] == [5, 10, 12]
     sample = tmp_path / "model" / store.SAMPLES / "step-00000005.txt"
-    assert sample.read_text(encoding="utf-8") == "Once upon…"
+    assert sample.read_text(encoding="utf-8") == "== 0.5 ==\nOnce upon…\n\n== 1 ==\na tíme\n"
+    shown = [item for item in heard if item.preview]
+    assert [item.step for item in shown] == [5, 10, 12]
+    assert shown[0].line and "evaluation" in shown[0].line
 
 
 def test_the_caller_hears_of_every_step_and_line(tmp_path: Path) -> None:

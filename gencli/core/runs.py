@@ -1,0 +1,64 @@
+"""A training run: its place in the store, its seed, and its options, a person's over those it was begun with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic
+
+from gencli.core import store
+from gencli.core.device import Runtime, new_seed
+from gencli.core.errors import GencliError
+from gencli.core.options import O
+from gencli.core.outputs import command_line
+
+
+@dataclass(frozen=True)
+class Run(Generic[O]):
+    """What a training is given to start from."""
+
+    art: str
+    folder: Path
+    options: O
+    seed: int
+    runtime: Runtime
+
+    def config(self, **more: Any) -> dict[str, Any]:
+        """The `config.json` of the model; `more` says what it is."""
+        return {
+            "art": self.art,
+            **more,
+            "options": self.options.to_dict(),
+            "seed": self.seed,
+            "command": command_line(),
+        }
+
+
+@contextmanager
+def begin(art: str, name: str, options: O, seed: int | None, runtime: Runtime, *, resume: bool) -> Iterator[Run[O]]:
+    """Hold the place of a model in the store from before its data is read, which takes time.
+
+    A resumed run has the options it was begun with, but for those that a person named (`options.named()`),
+    and its seed.
+
+    Raises UsageError when the name is taken, or there is nothing to resume; GencliError while another
+    process trains it.
+    """
+    folder = store.folder(art, name)
+    store.check_start(folder, resume=resume)
+    with store.lock(folder) if runtime.is_main else nullcontext():
+        if resume:
+            before = earlier(folder)
+            seed = before["seed"] if seed is None else seed
+            options = type(options).from_dict({**before["options"], **options.named()})
+        yield Run(art, folder, options, new_seed() if seed is None else seed, runtime)
+
+
+def earlier(folder: Path) -> Mapping[str, Any]:
+    """The config of a run that was begun. Raises GencliError when it does not say how."""
+    before = store.Model(folder).config
+    if not {"options", "seed"} <= before.keys():
+        raise GencliError(f"{folder} does not say how it was trained", "train it anew under another --name")
+    return before
