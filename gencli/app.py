@@ -17,6 +17,8 @@ HELP = """The generative arts of deep learning in one command line.
 
     gencli stylize photo.jpg painting.jpg
     gencli stylize @harbour @swirls -o harbour.png
+    gencli textgen --prompt "Once upon"
+    gencli textgen train --data book.txt --name mine
     gencli dream train --data PHOTOS --name mine --epochs 30
 
 Everything runs right after installation, offline: small models ship with it."""
@@ -27,6 +29,7 @@ def build() -> typer.Typer:
     from gencli.dream.commands import app as dream
     from gencli.house.commands import data, info, models
     from gencli.stylize.commands import app as stylize
+    from gencli.textgen.commands import app as textgen
 
     app = App(HELP)
 
@@ -39,6 +42,7 @@ def build() -> typer.Typer:
         pass
 
     app.add_typer(stylize, name="stylize", rich_help_panel="Arts")
+    app.add_typer(textgen, name="textgen", rich_help_panel="Arts")
     app.add_typer(dream, name="dream", rich_help_panel="Arts")
     app.add_typer(models, name="models", rich_help_panel="House")
     app.add_typer(data, name="data", rich_help_panel="House")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import gencli
 from gencli.core.errors import GencliError
 
 
@@ -19,6 +20,13 @@ def home() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("gencli", appauthor=False)
+
+
+def built_in_folder() -> Path:
+    """The folder of the models that ship: inside an installed package, beside it in a source tree."""
+    package = Path(gencli.__file__).parent
+    inside = package / "weights"
+    return inside if inside.is_dir() else package.parent / "weights"
 
 
 def offline() -> bool:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.files import home, read_json, sync_folder
+from gencli.core.files import built_in_folder, home, read_json, sync_folder
 from gencli.core.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -95,8 +95,11 @@ class Model:
         return self.folder / WEIGHTS
 
     @property
-    def state(self) -> Literal["finished", "unfinished", "training", "damaged"]:
-        """finished; unfinished (`--resume` goes on with it); in training by a running process; damaged."""
+    def state(self) -> Literal["built in", "finished", "unfinished", "training", "damaged"]:
+        """built in: it ships; finished; unfinished (`--resume` goes on with it); in training by a running
+        process; damaged."""
+        if self.folder.is_relative_to(built_in_folder()):
+            return "built in"
         if is_locked(self.folder):
             return "training"
         try:
@@ -125,11 +128,17 @@ def models(art: str | None = None) -> list[Model]:
     return [Model(file.parent) for file in found if not file.parent.name.startswith(".")]
 
 
+def built_in(art: str | None = None) -> list[Model]:
+    """The models that ship (of one art, or all)."""
+    found = sorted(built_in_folder().glob(f"{art or '*'}/*/{CONFIG}"))
+    return [Model(file.parent) for file in found]
+
+
 def find(art: str | None, which: str) -> Model:
     """The model that `--model WHICH` means.
 
-    `which` is a NAME of the store (ART/NAME where the art is open), a path to a model folder, or
-    `latest`: the one of that art whose weights are the newest. `art` None searches all arts.
+    `which` is a NAME of the store (ART/NAME where the art is open), or else of a model that ships; a path to
+    a model folder; or `latest`: the one of that art whose weights are the newest. `art` None searches all arts.
 
     Raises GencliError that lists what there is, or names the art a model of another kind belongs to.
     """
@@ -145,6 +154,9 @@ def find(art: str | None, which: str) -> Model:
     if named:
         choices = " or ".join(f"{model.art}/{model.name}" for model in named)
         raise UsageError(f"several models are called {which}", f"say which: {choices}")
+    for model in built_in(art):
+        if which in (model.name, f"{model.art}/{model.name}"):
+            return model
     path = Path(which).expanduser()
     if (path / CONFIG).is_file():
         model = Model(path.absolute())
@@ -155,6 +167,7 @@ def find(art: str | None, which: str) -> Model:
 
 
 def _not_found(art: str | None, which: str, here: list[Model]) -> GencliError:
+    here = [*here, *built_in(art)]
     kind = f"{art} model" if art else "model"
     for model in models():
         if model.name == which:
@@ -177,8 +190,10 @@ def _train_first(art: str | None) -> str:
 def remove(model: Model) -> None:
     """Delete a model. It vanishes in one step: a crash leaves all of it or none.
 
-    Raises GencliError while it is being trained.
+    Raises UsageError for one that ships; GencliError while it is being trained.
     """
+    if model.folder in [shipped.folder for shipped in built_in()]:
+        raise UsageError(f"{model.name} ships with gencli; it cannot be removed")
     parent = model.folder.parent
     with lock(model.folder):
         trash = parent / f"{_REMOVED}{secrets.token_hex(6)}"

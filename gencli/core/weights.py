@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import gencli
 from gencli.core.errors import GencliError, MissingError, UsageError
-from gencli.core.files import atomic_write, home, offline
+from gencli.core.files import atomic_write, built_in_folder, home, offline
 from gencli.core.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -58,13 +57,6 @@ SOURCES = {
         Source("bvlc_googlenet", "bvlc_googlenet.safetensors", None, "", 28, "unrestricted (BVLC model zoo)"),
     )
 }
-
-
-def built_in_folder() -> Path:
-    """The folder of the models that ship: inside an installed package, beside it in a source tree."""
-    package = Path(gencli.__file__).parent
-    inside = package / "weights"
-    return inside if inside.is_dir() else package.parent / "weights"
 
 
 def folder() -> Path:

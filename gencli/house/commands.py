@@ -47,7 +47,7 @@ def list_models(common: Common, art: Art = None) -> None:
             "bytes": model.size,
             "changed": model.modified,
         }
-        for model in store.models(art)
+        for model in (*store.models(art), *store.built_in(art))
     ]
     if art is None:
         found += [_network(name) for name in (*weights.built_in(), *weights.SOURCES)]
@@ -278,7 +278,7 @@ def info(common: Common) -> None:
         "weights": str(weights.folder()),
         "data": str(files.home() / "data"),
         "offline": files.offline(),
-        "built in": list(weights.built_in()),
+        "built in": [*weights.built_in(), *(f"{model.art}/{model.name}" for model in store.built_in())],
         "drawn": [f"@{name}" for name in drawn.names()],
     }
     if common.json:

@@ -165,6 +165,33 @@ def test_a_table_on_a_terminal_has_a_heading(capsys: Captured, monkeypatch: pyte
     assert "name" in out and "[a]" in out and "\t" not in out
 
 
+def test_texts_are_blocks_in_a_pipe_and_a_table_on_a_terminal(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = {"0.5": "one\ntwo", "1": "[bold]three"}
+    Console().texts("model", "temperature", texts)
+    assert capsys.readouterr().out == "== temperature 0.5 ==\none\ntwo\n\n== temperature 1 ==\n[bold]three\n"
+    Console().show_texts("step 5", "temperature", texts)
+    assert capsys.readouterr().err.splitlines() == [
+        "step 5",
+        '  temperature 0.5: "one\\ntwo"',
+        '  temperature 1: "[bold]three"',
+    ]
+    Console(quiet=True).show_texts("step 5", "temperature", texts)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    Console().texts("model", "temperature", texts)
+    drawn = capsys.readouterr().out
+    assert "model" in drawn and "[bold]three" in drawn and "==" not in drawn
+
+
+def test_a_question_is_put_and_answered(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("yes\n\n"))
+    console = Console(quiet=True)  # a question is no note
+    assert [console.ask("really?") for _ in range(3)] == ["yes", "", None]
+    assert capsys.readouterr().err == "really?\n" * 3
+
+
 def test_start_follows_the_flags(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENCLI_OFFLINE", "0")
     from gencli.core.files import offline

@@ -154,6 +154,20 @@ def test_generators_leave_the_global_one_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_layers_draw_from_a_generator_that_is_lent_to_them() -> None:
+    before = torch.default_generator.get_state()
+    own, dropout, ones = device.generator(1), torch.nn.Dropout(0.5), torch.ones(100)
+    with device.drawing_from(own):
+        first = dropout(ones)
+    with device.drawing_from(own):
+        second = dropout(ones)
+    assert not torch.equal(first, second)
+    with device.drawing_from(device.generator(1)):
+        assert torch.equal(dropout(ones), first)
+        assert torch.equal(dropout(ones), second)
+    assert torch.equal(torch.default_generator.get_state(), before)
+
+
 def test_new_seeds_differ_and_can_be_typed() -> None:
     seeds = {device.new_seed() for _ in range(20)}
     assert len(seeds) == 20 and all(0 <= seed < 2**32 for seed in seeds)

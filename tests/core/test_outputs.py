@@ -17,7 +17,7 @@ from PIL import Image
 
 import gencli
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.outputs import Target, plan
+from gencli.core.outputs import Target, plan, plan_text
 
 NOTE = {"Software": "gencli 1.0", "Command": "gencli dream größe.jpg", "Seed": "7"}
 
@@ -336,3 +336,14 @@ def test_a_device_is_not_replaced_by_a_file() -> None:
     target = plan(["a"], os.devnull, suffix="", format="png")[0]
     assert target.write(photo(), {}) == os.devnull
     assert stat.S_ISCHR(Path(os.devnull).stat().st_mode)
+
+
+def test_a_text_is_written_in_one_step_where_it_can_be(here: Path) -> None:
+    write = plan_text(Path("new/text.txt"))
+    assert not Path("new").exists()  # nothing is made before there is something to write
+    write("grün\n")
+    assert Path("new/text.txt").read_bytes() == "grün\n".encode()
+    with pytest.raises(GencliError, match="it is a folder"):
+        plan_text(Path("new"))
+    with pytest.raises(GencliError, match="not a folder"):
+        plan_text(Path("new/text.txt/more.txt"))

@@ -41,6 +41,15 @@ def make(art: str, name: str, *, when: float = 0, weights: bool = True, **config
     return Model(folder)
 
 
+def ship(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Model:
+    """A model that ships, in a package folder of its own."""
+    made = make("textgen", "prose")
+    (folder / "textgen").mkdir(parents=True)
+    shutil.move(made.folder, folder / "textgen" / "prose")
+    monkeypatch.setattr(store, "built_in_folder", lambda: folder)
+    return Model(folder / "textgen" / "prose")
+
+
 # Names
 
 
@@ -142,6 +151,23 @@ def test_a_name_of_two_arts_asks_which() -> None:
     with pytest.raises(UsageError) as unclear:
         store.find(None, "face")
     assert unclear.value.hint == "say which: gan/face or vae/face"
+
+
+def test_models_that_ship_are_found_after_those_of_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = ship(tmp_path / "package", monkeypatch)
+    assert (shipped.name, shipped.art, shipped.state) == ("prose", "textgen", "built in")
+    assert [model.folder for model in store.built_in("textgen")] == [shipped.folder]
+    assert store.built_in("gan") == store.models() == []
+    for name in ("prose", "textgen/prose"):
+        assert store.find(None, name).folder == shipped.folder
+    with pytest.raises(GencliError, match="called proze") as caught:
+        store.find("textgen", "proze")
+    assert "prose" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="ships with gencli"):
+        store.remove(shipped)
+    own = make("textgen", "prose")
+    assert store.find("textgen", "prose").folder == own.folder
+    assert store.find("textgen", "latest").folder == own.folder
 
 
 def test_lists_models_and_their_state() -> None:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from gencli.core import backbones, datasets, images, weights
+from gencli.core import backbones, datasets, files, images, weights
 from gencli.core.pictures import in_order
 
-CARD = weights.built_in_folder() / "README.md"
+CARD = files.built_in_folder() / "README.md"
 FIGURES = Path(__file__).with_name("vgg_mini_figures.json")
 DATA_ROOT = os.environ.get("GENCLI_TEST_DATA")
 

@@ -1,0 +1,275 @@
+"""`gencli textgen …`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gencli.core.commands import art
+from gencli.core.console import Bar, Console, blocks, clock
+from gencli.core.errors import GencliError, UsageError
+from gencli.core.options import Common, command
+from gencli.textgen.options import LanguageTraining, Sampling
+
+if TYPE_CHECKING:
+    from gencli.core.recipe import Progress
+    from gencli.textgen.evaluation import Stage
+    from gencli.textgen.reading import Report
+    from gencli.textgen.sampling import Piece
+    from gencli.textgen.writer import Writer
+
+app = art("Train language models on texts, and let them write.")
+
+CHOICES = 9  # tokens that `--choose` shows
+
+Model = Annotated[
+    str | None,
+    typer.Option("--model", help="A trained model: its name, a path, or `latest`.", show_default="the one that ships"),
+]
+Prompt = Annotated[str, typer.Option("--prompt", help="How the text begins; `-` reads it from standard input.")]
+Stop = Annotated[list[str] | None, typer.Option("--stop", help="End before this text; repeatable.")]
+Echo = Annotated[bool, typer.Option("--echo/--no-echo", help="Begin with the prompt.")]
+Choose = Annotated[bool, typer.Option("--choose", help="Show the likeliest next tokens, and let a person pick.")]
+Output = Annotated[
+    Path | None, typer.Option("--output", "-o", help="A file for the text.", show_default="standard output")
+]
+Data = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        help="A text file, a folder, an archive, `-` for standard input, `@python` (its library's source) or "
+        "`@pydoc` (its reference); repeatable.",
+    ),
+]
+Tested = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="The text; as in `train`.", show_default="what was held out of the training text"),
+]
+Name = Annotated[str, typer.Option("--name", help="What the model is called in the store.")]
+Validation = Annotated[
+    str | None, typer.Option("--validation", help="A text to measure on.", show_default="the end of the data")
+]
+From = Annotated[str | None, typer.Option("--from", help="A model to go on from, with its tokens and architecture.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that name, exactly.")]
+
+
+@app.command()
+@command
+def sample(
+    options: Sampling,
+    common: Common,
+    model: Model = None,
+    prompt: Prompt = "",
+    stop: Stop = None,
+    echo: Echo = True,
+    choose: Choose = False,
+    output: Output = None,
+) -> None:
+    """Write a text that goes on from a prompt.
+
+    gencli textgen --prompt "Once upon"
+
+    gencli textgen --model mine --temperature 0.2,0.5,1 --length 300
+
+    cat prompt.txt | gencli textgen --prompt - --top-p 0.9 --stop END
+    """
+    from gencli.core import device, outputs
+    from gencli.textgen import writer
+
+    console = Console.start(common)
+    rows = writer.strategies(options)
+    if choose and (prompt == "-" or len(rows) > 1):
+        raise UsageError("--choose writes one text, and needs standard input for the choices", "give one --temperature")
+    target = None if output is None or str(output) == "-" else outputs.plan_text(output)
+    if prompt == "-":
+        prompt = _standard_input()
+    runtime = device.start(common.device, common.precision, common.threads)
+    seed = device.new_seed() if common.seed is None else common.seed
+    loaded = writer.load(model, runtime)
+    if common.seed is None:
+        console.note(f"seed {seed}")
+    began, texts = time.monotonic(), [""] * len(rows)
+    streams = len(rows) == 1 and target is None and not console.as_json and not choose
+    pieces = loaded.pieces(prompt, options, seed=seed, stop=stop or (), echo=echo)
+    for piece in _chosen(console, loaded, prompt, options, seed) if choose else pieces:
+        texts[piece.row] += piece.text
+        if streams:
+            console.write(piece.text)
+    seconds = round(time.monotonic() - began, 3)
+    labels = [f"{row.temperature:g}" for row in rows]
+    if options.count > 1:
+        labels = [f"{label} #{row % options.count + 1}" for row, label in enumerate(labels)]
+    labelled = dict(zip(labels, texts, strict=True))
+    if target is not None:
+        target((texts[0] if len(rows) == 1 else blocks("temperature", labelled)) + "\n")
+    if console.as_json:
+        how = {"model": loaded.name, "prompt": prompt, "length": options.length, "seed": seed, "seconds": seconds}
+        for row, text in zip(rows, texts, strict=True):
+            console.record({"output": text if target is None else str(output), "text": text, **how, **asdict(row)})
+    elif target is not None:
+        console.result(str(output))
+    elif len(rows) == 1:
+        console.result("" if streams else texts[0])
+    else:
+        console.texts(f"{loaded.name}, seed {seed}", "temperature", labelled)
+
+
+def _chosen(console: Console, writer: Writer, prompt: str, options: Sampling, seed: int) -> Iterator[Piece]:
+    """A text of which a person chooses each token: a number of those shown, nothing to draw one, `q` to end."""
+    import torch
+
+    from gencli.core.device import generator
+    from gencli.textgen import sampling
+    from gencli.textgen.writer import strategies
+
+    (strategy,), luck = strategies(options), generator(seed, 0)
+    prompt = writer.cleaning.apply(prompt)
+    stream = sampling.Stream(writer.model, writer.tokenizer, prompt)
+    text = prompt
+    yield sampling.Piece(0, prompt)
+    for _ in range(options.length):
+        probabilities = stream.distribution(strategy)
+        shown = sampling.likeliest(probabilities[0], CHOICES)
+        menu = "  ".join(f"{i} {writer.tokenizer.token(token)} {p:.0%}" for i, (token, p) in enumerate(shown, 1))
+        answer = console.ask(f"{text[-60:]!r}\n{menu}")
+        while answer is not None and answer not in {"", "q", *map(str, range(1, len(shown) + 1))}:
+            answer = console.ask(f"{answer}: give a number from 1 to {len(shown)}, nothing to draw one, or q to end")
+        if answer is None or answer == "q":
+            break
+        if answer:
+            token = shown[int(answer) - 1][0]
+        else:
+            token = int(sampling.draw(probabilities, torch.rand(1, generator=luck, dtype=torch.float64)))
+        (more,) = stream.push([token])
+        text += more
+        yield sampling.Piece(0, more)
+    yield sampling.Piece(0, stream.flush(0))
+
+
+@app.command()
+@command
+def train(
+    options: LanguageTraining,
+    common: Common,
+    name: Name,
+    data: Data,
+    validation: Validation = None,
+    base: From = None,
+    resume: Resume = False,
+) -> None:
+    """Train a language model on a text.
+
+    gencli textgen train --data book.txt --name mine
+
+    gencli textgen train --data SOURCES --name code --tokens byte --minutes 60
+
+    gencli textgen train --data tunes.abc --name tunes --temperatures 0.5,0.8
+
+    gencli textgen --model mine --prompt "Once upon"
+    """
+    from gencli.core import device
+    from gencli.textgen import training
+
+    console = Console.start(common)
+    runtime = device.start(common.device, common.precision, common.threads)
+    again = ["gencli", "textgen", "train", "--name", name, "--resume"]
+    for text in data:
+        again += ["--data", text]
+    if validation is not None:
+        again += ["--validation", validation]
+
+    with console.bar(f"training {name}") as bar:
+        result = training.train(
+            data,
+            name,
+            options,
+            validation=validation,
+            base=base,
+            seed=common.seed,
+            resume=resume,
+            runtime=runtime,
+            stage=_stages(console),
+            report=lambda progress: _report(console, bar, progress),
+            resume_command=shlex.join(again),
+        )
+    console.note(f"{result.steps} steps in {clock(result.seconds)}")
+    if not console.as_json:
+        console.result(str(result.folder))
+
+
+def _report(console: Console, bar: Bar, progress: Progress) -> None:
+    line = progress.line or {}
+    figures = {name: line[name] for name in ("loss", "bits_per_char") if name in line}
+    if "tokens" in line:
+        figures["tokens/s"] = line["tokens"] * line["rate"]
+    steps = progress.step / progress.fraction if progress.fraction else None  # a guess where the clock ends it
+    bar.update(progress.step, steps, figures)
+    if progress.line and console.as_json:
+        console.record(progress.line)
+    if "evaluation" in line:
+        held_out = line["evaluation"]
+        title = (
+            f"epoch {progress.epoch}, step {progress.step}, {clock(progress.seconds)}: held out "
+            f"{held_out['loss_nats']:.4f} nats a token, {held_out['bits_per_char']:.3f} bits a character"
+        )
+        texts = progress.preview if isinstance(progress.preview, dict) else {}
+        console.show_texts(title, "temperature", texts)
+
+
+@app.command()
+@command
+def evaluate(common: Common, model: Model = None, data: Tested = None) -> None:
+    """Measure a model on a text it has not seen, and how much it knows by heart.
+
+    Bits per character and per byte can be compared between models of any kind; nats a token and perplexity
+    only where the tokens are the same. `memorised` is the share of what it writes that stands word for word,
+    50 characters at a time, in the text it learnt from.
+
+        gencli textgen evaluate --model mine
+
+        gencli textgen evaluate --model mine --data other-book.txt
+    """
+    from gencli.core import device
+    from gencli.textgen import evaluation, writer
+
+    console = Console.start(common)
+    runtime = device.start(common.device, common.precision, common.threads)
+    seed = device.new_seed() if common.seed is None else common.seed
+    loaded = writer.load(model, runtime)
+    figures = evaluation.evaluate(loaded, data or [], runtime, seed, _stages(console))
+    if console.as_json:
+        console.record({"model": loaded.name, "seed": seed, **figures})
+    else:
+        rows = [(name, "unknown" if value is None else f"{value:.6g}") for name, value in figures.items()]
+        console.table(loaded.name, ("figure", "value"), rows)
+
+
+def _stages(console: Console) -> Stage:
+    """A bar for each stage of the work."""
+
+    @contextmanager
+    def stage(what: str) -> Iterator[Report]:
+        with console.bar(what, units="bytes") as bar:
+            yield bar.update
+
+    return stage
+
+
+def _standard_input() -> str:
+    """A prompt from standard input, to its end. Raises GencliError when it is not UTF-8."""
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise GencliError(
+            f"standard input is not UTF-8: byte {data[error.start]:#04x} at offset {error.start}",
+            "convert it first: iconv -t utf-8",
+        ) from None

@@ -1,0 +1,354 @@
+"""Writing: how likely each next token is, how one is chosen, and text handed out as it is written."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gencli.core.device import generator
+from gencli.core.errors import GencliError, UsageError
+from gencli.textgen.language import LanguageModel, State
+from gencli.textgen.tokenizers import Tokenizer, encode_prompt
+
+RECENT = 64  # tokens that a repetition penalty knows of
+READ_BACK = 1024  # tokens of a prompt that may matter to how its text goes on
+DRAWN_AT_ONCE = 256  # random numbers
+ROUNDING = 1e-6  # of probabilities that come from logits in single precision
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How the next token is chosen.
+
+    `temperature` 0 takes the likeliest, 1 draws from the model's own distribution; higher is more surprising.
+    `top_k` keeps the k likeliest tokens (Fan et al. 2018), `top_p` the fewest that have this probability
+    together (nucleus sampling, Holtzman et al. 2020), `min_p` those with at least this share of the likeliest
+    one's (Nguyen et al. 2024). `repetition_penalty` makes the `RECENT` last tokens less likely (Keskar et al. 2019).
+
+    Raises UsageError for values out of range.
+    """
+
+    temperature: float
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"temperature {self.temperature}: must be a finite number of at least 0")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"top_k {self.top_k}: must be at least 1")
+        for name, share in (("top_p", self.top_p), ("min_p", self.min_p)):
+            if share is not None and not 0 <= share <= 1:
+                raise UsageError(f"{name} {share}: must be from 0 to 1")
+        if not 1 <= self.repetition_penalty < math.inf:
+            raise UsageError(f"repetition_penalty {self.repetition_penalty}: must be a finite number of at least 1")
+
+
+def distribution(logits: Tensor, strategy: Strategy, recent: Tensor | None = None) -> Tensor:
+    """Logits (B, V) → the probabilities (B, V), float64, that a strategy draws with.
+
+    In this order: the penalty of the tokens in `recent`, int64 (B, N); temperature; top-k (of equally likely
+    tokens those with the lowest numbers); top-p (at least one token); min-p.
+    """
+    logits = logits.double()
+    if strategy.repetition_penalty != 1 and recent is not None:
+        logits = _penalised(logits, strategy.repetition_penalty, recent)
+    if strategy.temperature == 0:
+        likeliest = logits.argmax(-1, keepdim=True)  # of equals the first
+        return torch.zeros_like(logits).scatter_(-1, likeliest, 1.0)
+    logits = (logits - logits.amax(-1, keepdim=True)) / strategy.temperature
+    if strategy.top_k is not None and strategy.top_k < logits.shape[-1]:
+        logits = logits.masked_fill(~_top_k(logits, strategy.top_k), -math.inf)
+    probabilities = logits.softmax(-1)
+    if strategy.top_p is None and strategy.min_p is None:
+        return probabilities
+    if strategy.top_p is not None and strategy.top_p < 1:
+        probabilities = probabilities.masked_fill(~_top_p(probabilities, strategy.top_p), 0.0)
+    if strategy.min_p is not None:
+        least = strategy.min_p * probabilities.amax(-1, keepdim=True)
+        probabilities = probabilities.masked_fill(probabilities < least, 0.0)
+    return probabilities / probabilities.sum(-1, keepdim=True)
+
+
+def _penalised(logits: Tensor, penalty: float, recent: Tensor) -> Tensor:
+    """Recent tokens' logits divided by the penalty, or multiplied where they are negative."""
+    seen = logits.gather(-1, recent)
+    return logits.scatter(-1, recent, torch.where(seen > 0, seen / penalty, seen * penalty))
+
+
+def _top_k(logits: Tensor, k: int) -> Tensor:
+    """Which are the k highest, bool (B, V): exactly k of them."""
+    least = logits.topk(k, dim=-1).values[..., -1:]
+    above, level = logits > least, logits == least
+    return above | (level & (level.cumsum(-1) <= k - above.sum(-1, keepdim=True)))
+
+
+def _top_p(probabilities: Tensor, p: float) -> Tensor:
+    """Which are the fewest, bool (B, V), whose probabilities add up to p."""
+    ranked, order = probabilities.sort(dim=-1, descending=True, stable=True)
+    wanted = ranked.cumsum(-1) - ranked < p - ROUNDING  # as long as those before are too few
+    wanted[..., 0] = True
+    return torch.zeros_like(wanted).scatter_(-1, order, wanted)
+
+
+def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
+    """One token a row, int64 (B,), of probabilities (B, V) by uniform numbers in [0, 1), both float64.
+
+    A token of probability 0 is never drawn. Raises GencliError when probabilities are not numbers.
+    """
+    mass = probabilities.cumsum(-1)
+    # the first whose mass is above the number: one that adds no mass is never the first
+    tokens = torch.searchsorted(mass, uniform[:, None] * mass[:, -1:], right=True)[:, 0]
+    if max(tokens.tolist()) >= probabilities.shape[-1]:
+        raise GencliError("the model's predictions are not numbers", "its weights are damaged; train it anew")
+    return tokens
+
+
+def likeliest(probabilities: Tensor, count: int) -> list[tuple[int, float]]:
+    """The `count` likeliest tokens of probabilities (V,), each with its own, the likeliest first."""
+    ranked, order = probabilities.sort(descending=True, stable=True)
+    return [(token, p) for token, p in zip(order[:count].tolist(), ranked[:count].tolist(), strict=True) if p > 0]
+
+
+class Stream:
+    """Rows of text in the making, which all begin with one prompt: it is read once for all of them.
+
+    A prompt with nothing in it stands for the beginning of a line. The model must be in evaluation mode.
+    Tokens nobody can read (unknown, padding) have no probability unless there are no others.
+    """
+
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, prompt: str, rows: int = 1) -> None:
+        self.model = model
+        self.device = next(model.parameters()).device
+        self.readable = _readable(model, tokenizer)
+        given = torch.as_tensor(encode_prompt(tokenizer, prompt).astype("int64"))
+        self.state: State = None
+        self.logits: Tensor | None = None  # (rows, V) of what comes next, float64 on the CPU
+        self.unread = (given if len(given) else torch.tensor([_beginning(tokenizer)])).view(1, -1)
+        self.recent = [deque(given[-RECENT:].tolist(), RECENT) for _ in range(rows)]
+        self.decoders = [tokenizer.decoder() for _ in range(rows)]
+        self.blanks = [False] * rows  # whether the next text's first blank stands in the prompt already
+        if len(given):
+            last = given[-READ_BACK:].tolist()
+            for row, decoder in enumerate(self.decoders):
+                written = "".join(map(decoder.push, last))
+                self.blanks[row] = prompt[-1].isspace() and not written[-1:].isspace()
+
+    def distribution(self, strategy: Strategy, rows: Sequence[int] | None = None) -> Tensor:
+        """The probabilities (N, V), float64 on the CPU, of what comes next in some rows (None: in all)."""
+        logits = self._read() if self.logits is None else self.logits
+        chosen = range(len(self.recent)) if rows is None else rows
+        recent = torch.tensor([[*self.recent[row]] for row in chosen]) if strategy.repetition_penalty != 1 else None
+        return distribution(logits if rows is None else logits[rows], strategy, recent)
+
+    def _read(self) -> Tensor:
+        """Read what was pushed, or the prompt at first."""
+        rows = len(self.decoders)
+        with torch.inference_mode():
+            logits, self.state = self.model.read(self.unread.to(self.device), self.state)
+            if len(logits) < rows:  # so far there was only the prompt
+                logits = logits.expand(rows, -1)
+                self.state = self.model.rows(self.state, torch.zeros(rows, dtype=torch.int64, device=self.device))
+            self.logits = logits = logits.to("cpu", torch.float64) + self.readable
+        return logits
+
+    def push(self, tokens: Sequence[int]) -> list[str]:
+        """Go on with a token a row. The text that each adds, which may be empty."""
+        if self.logits is None:
+            self._read()
+        texts = []
+        for row, (decoder, token) in enumerate(zip(self.decoders, tokens, strict=True)):
+            text = decoder.push(token)
+            if text and self.blanks[row]:
+                text, self.blanks[row] = text.removeprefix(" "), False
+            texts.append(text)
+            self.recent[row].append(token)
+        self.unread = torch.tensor([tokens]).mT
+        self.logits = None
+        return texts
+
+    def flush(self, row: int) -> str:
+        """The text that was held back in a row, for want of the rest of a character."""
+        return self.decoders[row].flush()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Go on with some rows only, which are numbered anew."""
+        kept = torch.tensor(rows)
+        self.decoders, self.blanks = [self.decoders[row] for row in rows], [self.blanks[row] for row in rows]
+        self.recent, self.unread = [self.recent[row] for row in rows], self.unread[kept]
+        self.logits = None if self.logits is None else self.logits[kept]
+        with torch.inference_mode():
+            self.state = self.model.rows(self.state, kept.to(self.device))
+
+
+def _readable(model: LanguageModel, tokenizer: Tokenizer) -> Tensor:
+    """What to add to logits, (V,), so that tokens no text has never come: the unknown one, and padding behind
+    the vocabulary."""
+    added = torch.zeros(model.vocabulary, dtype=torch.float64)
+    added[tokenizer.size :] = -math.inf
+    if tokenizer.unknown is not None and tokenizer.size > 1:
+        added[tokenizer.unknown] = -math.inf
+    return added
+
+
+def _beginning(tokenizer: Tokenizer) -> int:
+    """The token after which a text may begin: a line end, a blank, or any other."""
+    for text in ("\n", " "):
+        tokens = tokenizer.encode(text)
+        if len(tokens) and tokens[-1] != tokenizer.unknown:
+            return int(tokens[-1])
+    return 1 if tokenizer.unknown == 0 and tokenizer.size > 1 else 0
+
+
+class Stops:
+    """Lets text through up to the first stop string, and holds back what may become one.
+
+    The first is the one that is complete first, and of several the longest: so the result is the same
+    whatever pieces a text comes in.
+    """
+
+    def __init__(self, strings: Sequence[str]) -> None:
+        self.strings = strings
+        self.held = ""
+        self.met = False
+
+    def push(self, text: str) -> str:
+        """More text → what of it, and of the text held back, is certain to stand before any stop string."""
+        if not self.strings:
+            return text
+        held = self.held + text
+        ends = [(place + len(stop), place) for stop in self.strings if (place := held.find(stop)) >= 0]
+        if ends:
+            self.held, self.met = "", True
+            return held[: min(ends)[1]]
+        longest = min(max(map(len, self.strings)) - 1, len(held))
+        kept = next(
+            (size for size in range(longest, 0, -1) if any(stop.startswith(held[-size:]) for stop in self.strings)), 0
+        )
+        self.held = held[len(held) - kept :]
+        return held[: len(held) - kept]
+
+    def flush(self) -> str:
+        """What was held back and has not become a stop string."""
+        held, self.held = self.held, ""
+        return held
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text that a row goes on with."""
+
+    row: int
+    text: str
+
+
+def generate(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    strategies: Sequence[Strategy],
+    *,
+    length: int,
+    seed: int,
+    stop: Sequence[str] = (),
+    echo: bool = True,
+) -> Iterator[Piece]:
+    """Go on with a prompt in several rows, each with a strategy of its own, and hand the text out as it grows.
+
+    A row ends after `length` tokens, or before a string of `stop`, which is not part of its text. With `echo`
+    each begins with the prompt. A row's choices depend on the seed and its number only, not on how many
+    others there are. The model is in evaluation mode meanwhile, and as it was afterwards.
+
+    Raises UsageError for an empty stop string.
+    """
+    if "" in stop:
+        raise UsageError("a stop string is empty", "leave it out, or name the text to stop at")
+    training = model.training
+    model.eval()
+    try:
+        yield from _rows(model, tokenizer, prompt, strategies, length, seed, stop, echo)
+    finally:
+        model.train(training)
+
+
+def _rows(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    strategies: Sequence[Strategy],
+    length: int,
+    seed: int,
+    stop: Sequence[str],
+    echo: bool,
+) -> Iterator[Piece]:
+    stream = Stream(model, tokenizer, prompt, len(strategies))
+    stops = [Stops(stop) for _ in strategies]
+    luck = _uniform(seed, len(strategies))
+    rows = list(range(len(strategies)))  # those of the stream
+    if echo and prompt:
+        yield from (Piece(row, prompt) for row in rows)
+    for _ in range(length):
+        uniform = next(luck)
+        if len(rows) < len(strategies):
+            uniform = uniform[rows]
+        tokens = _choose(stream, [strategies[row] for row in rows], uniform)
+        for row, text in zip(rows, stream.push(tokens), strict=True):
+            if certain := stops[row].push(text):
+                yield Piece(row, certain)
+        going = [place for place, row in enumerate(rows) if not stops[row].met]
+        if len(going) < len(rows):
+            if not going:
+                return
+            stream.keep(going)
+            rows = [rows[place] for place in going]
+    for place, row in enumerate(rows):
+        if text := stops[row].push(stream.flush(place)) + stops[row].flush():
+            yield Piece(row, text)
+
+
+def _choose(stream: Stream, strategies: Sequence[Strategy], uniform: Tensor) -> list[int]:
+    """A token a row. Rows with the same strategy are worked on together."""
+    if len(set(strategies)) == 1:
+        return draw(stream.distribution(strategies[0]), uniform).tolist()
+    alike = defaultdict(list)
+    for row, strategy in enumerate(strategies):
+        alike[strategy].append(row)
+    tokens = [0] * len(strategies)
+    for strategy, rows in alike.items():
+        drawn = draw(stream.distribution(strategy, rows), uniform[rows]).tolist()
+        for row, token in zip(rows, drawn, strict=True):
+            tokens[row] = token
+    return tokens
+
+
+def _uniform(seed: int, rows: int) -> Iterator[Tensor]:
+    """Random numbers in [0, 1), float64 (rows,), of which each row has a series of its own."""
+    sources = [generator(seed, row) for row in range(rows)]
+    while True:
+        series = [torch.rand(DRAWN_AT_ONCE, generator=source, dtype=torch.float64) for source in sources]
+        yield from torch.stack(series, 1)
+
+
+def write(
+    model: LanguageModel,
+    tokenizer: Tokenizer,
+    prompt: str,
+    strategies: Sequence[Strategy],
+    *,
+    length: int,
+    seed: int,
+    stop: Sequence[str] = (),
+    echo: bool = True,
+) -> list[str]:
+    """The whole texts that `generate` hands out in pieces, one a row."""
+    texts = [""] * len(strategies)
+    for piece in generate(model, tokenizer, prompt, strategies, length=length, seed=seed, stop=stop, echo=echo):
+        texts[piece.row] += piece.text
+    return texts
