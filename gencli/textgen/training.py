@@ -99,7 +99,8 @@ class LanguageRecipe(Recipe):
             self.scaler.step(optimizer)
         self.scaler.update()
         if self.mean is not None:
-            average(self.mean, self.net, self.options.average)
+            self.carried.averaged += 1
+            average(self.mean, self.net, max(1 - self.options.average, 1 / self.carried.averaged))
         counted = (batch.targets != IGNORED).sum()
         return {"loss": loss.detach(), "bits_per_char": loss.detach() * self.bits_per_nat, "tokens": counted}
 
@@ -123,23 +124,25 @@ class LanguageRecipe(Recipe):
 
 
 class Carried:
-    """What a recurrent model remembers from one step to the next: part of what a resume needs."""
+    """What goes from one step to the next beside the weights, and so is part of what a resume needs: a
+    recurrent model's memory, and how many steps are in the mean of the weights."""
 
     state: Any = None
+    averaged: int = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"state": self.state}
+        return {"state": self.state, "averaged": self.averaged}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        state = state_dict["state"]
+        state, self.averaged = state_dict["state"], state_dict["averaged"]
         self.state = None if state is None else tuple(state)
 
 
 @torch.no_grad()
-def average(mean: nn.Module, net: nn.Module, kept: float) -> None:
-    """Move the mean of the weights a little towards them (Polyak & Juditsky 1992)."""
+def average(mean: nn.Module, net: nn.Module, share: float) -> None:
+    """Move the mean of the weights a share of the way towards them (Polyak & Juditsky 1992)."""
     for averaged, weight in zip(mean.parameters(), net.parameters(), strict=True):
-        averaged.lerp_(weight, 1 - kept)
+        averaged.lerp_(weight, share)
 
 
 def optimizers(net: LanguageModel, options: LanguageTraining) -> dict[str, torch.optim.Optimizer]:

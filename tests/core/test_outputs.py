@@ -345,5 +345,5 @@ def test_a_text_is_written_in_one_step_where_it_can_be(here: Path) -> None:
     assert Path("new/text.txt").read_bytes() == "grün\n".encode()
     with pytest.raises(GencliError, match="it is a folder"):
         plan_text(Path("new"))
-    with pytest.raises(GencliError, match="not a folder"):
+    with pytest.raises(GencliError, match="Not a directory"):
         plan_text(Path("new/text.txt/more.txt"))
