@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic
 
+import gencli
 from gencli.core import store
 from gencli.core.device import Runtime, new_seed
 from gencli.core.errors import GencliError
@@ -32,6 +33,7 @@ class Run(Generic[O]):
             **more,
             "options": self.options.to_dict(),
             "seed": self.seed,
+            "version": gencli.__version__,
             "command": command_line(),
         }
 

@@ -166,7 +166,7 @@ class Sampling(Options):
     temperature: Annotated[
         tuple[float, ...],
         Flag("0 is always the likeliest, 1 the model's own taste, more is wilder; several: 0.5,1.", 0, 100),
-    ] = (0.8,)
+    ] = (0.6,)
     top_k: Annotated[int | None, Flag("Choose among the K likeliest only.", minimum=1, shown_default="all")] = None
     top_p: Annotated[
         float | None, Flag("… among the fewest that together have this probability.", 0, 1, shown_default="all")

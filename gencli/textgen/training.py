@@ -73,7 +73,7 @@ class LanguageRecipe(Recipe):
         self.mean = models.twin(self.net) if options.average else None
         self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean} if self.mean else {})}
         self.optimizers = optimizers(self.net, options)
-        self.carried = Carried()
+        self.carried = Carried(runtime.device)
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self.extras: Mapping[str, Stateful] = {"carried": self.carried, "scaler": self.scaler}
         self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
@@ -127,15 +127,17 @@ class Carried:
     """What goes from one step to the next beside the weights, and so is part of what a resume needs: a
     recurrent model's memory, and how many steps are in the mean of the weights."""
 
-    state: Any = None
-    averaged: int = 0
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.state: Any = None
+        self.averaged = 0
 
     def state_dict(self) -> dict[str, Any]:
         return {"state": self.state, "averaged": self.averaged}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         state, self.averaged = state_dict["state"], state_dict["averaged"]
-        self.state = None if state is None else tuple(state)
+        self.state = None if state is None else tuple(tensor.to(self.device) for tensor in state)
 
 
 @torch.no_grad()

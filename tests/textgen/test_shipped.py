@@ -1,0 +1,57 @@
+"""The models that ship: they are what their card says, and know English and Python."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+import gencli
+from gencli.core import files, store
+from gencli.core.device import Runtime
+from gencli.textgen import corpus, generate, tokens, writer
+from gencli.textgen.evaluation import measure
+from gencli.textgen.options import Sampling
+
+CPU = Runtime(torch.device("cpu"))
+CARD = files.built_in_folder() / "README.md"
+SOURCE = Path(gencli.__file__).parent / "textgen" / "muon.py"
+
+
+@pytest.mark.parametrize("name", ["pydoc", "python"])
+def test_the_card_tells_the_file(name: str) -> None:
+    model = store.find("textgen", name)
+    assert model.state == "built in"
+    card = CARD.read_text(encoding="utf-8").partition(f"## {name}")[2].partition("\n## ")[0]
+    data = model.weights.read_bytes()
+    assert hashlib.sha256(data).hexdigest() in card
+    assert f"{len(data):,} bytes" in card
+    count = sum(weight.numel() for weight in writer.load(name, CPU).model.parameters())
+    assert f"| parameters | {count:,} |" in card
+    best = store.Model(model.folder).config["training"]["best"]
+    assert f"**{best:.3f} bits a character**" in card
+
+
+def test_all_together_are_small() -> None:
+    assert sum(model.weights.stat().st_size for model in store.built_in("textgen")) < 8e6
+
+
+def test_pydoc_is_the_default_and_writes_words() -> None:
+    (text,) = generate("The ", options=Sampling(length=300, temperature=(0.5,)), seed=1)
+    words = re.findall(r"[a-z]+", text)
+    assert len(words) > 30
+    assert len({"the", "of", "is", "a", "to", "in", "object", "and"} & set(words)) >= 4
+    assert writer.load(None, CPU).name == "pydoc"
+
+
+def test_python_knows_its_syntax_better_than_pydoc() -> None:
+    whole = corpus.gather([SOURCE]).whole
+    bits = {}
+    for name in ("pydoc", "python"):
+        loaded = writer.load(name, CPU)
+        bits[name] = measure(loaded.model, tokens.tokenize(whole, loaded.tokenizer), CPU).bits_per_char
+    assert bits["python"] < bits["pydoc"] < 6
+    assert bits["python"] < 3.3
