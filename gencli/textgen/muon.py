@@ -1,7 +1,6 @@
 """Muon: steps for matrices whose singular values are all alike (Jordan et al. 2024).
 
-A gradient's matrix is mostly made of few directions; made orthogonal, a step moves along all of them. Recurrent
-and Transformer models learn from half the text so, or less.
+A gradient's matrix is mostly made of few directions; made orthogonal, a step moves along all of them.
 """
 
 from __future__ import annotations
