@@ -11,8 +11,9 @@ distances (lower is better).
 
 gencli starts at the full size too, unless `--start-size` says otherwise: small sizes first make larger
 forms, which look better, but end in another local minimum, up to one per cent higher. The longer the
-textbook's run, the more its last digits cost either way: against 500 steps of Adam at 512 pixels L-BFGS
-needs a fifth to a third of the time.
+textbook's run, the more its last digits cost either way: photographs at 256 pixels against 300 steps of Adam
+take a fifth to three tenths of the time, drawn pairs a tenth to an eighth; two photographs
+against plain gradient descent took 3 and 8 %.
 """
 
 from __future__ import annotations

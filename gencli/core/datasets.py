@@ -14,12 +14,11 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock, Timeout
 
 from gencli.core import catalogue, files
 from gencli.core.decode_pool import Crop, Form, Task, decode_many
@@ -70,7 +69,7 @@ def load(
         return ready
     try:
         entry.parent.mkdir(parents=True, exist_ok=True)
-        with _lock(entry):
+        with files.building(entry):
             if (ready := _open(entry)) is None:
                 listing = _limited(layout.arrange(split), limit)
                 if not listing.items:
@@ -175,21 +174,6 @@ def _open(entry: Path) -> PictureSet | None:
 def _array(path: Path) -> Any:
     # "c", copy on write: torch accepts it as writable, and the file never changes
     return np.load(path, mmap_mode="c", allow_pickle=False)
-
-
-@contextmanager
-def _lock(entry: Path) -> Iterator[None]:
-    """Only one process at a time builds an entry; the others wait and then find it built."""
-    lock = FileLock(entry.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("another process is decoding %s; waiting for it", entry.name)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def _limited(listing: Listing, limit: int | None) -> Listing:

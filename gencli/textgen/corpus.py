@@ -20,7 +20,6 @@ from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
 from gencli.core import files
 from gencli.core.errors import GencliError, UsageError
@@ -151,7 +150,7 @@ def gather(data: Sequence[str | Path], cleaning: Cleaning | None = None, report:
             if (ready := _open(entry)) is not None:
                 return ready
             root.mkdir(parents=True, exist_ok=True)
-            with _lock(entry):
+            with files.building(entry):
                 if (ready := _open(entry)) is None:
                     _build(entry, sources, names, cleaning, report)
                     ready = _open(entry)
@@ -237,21 +236,6 @@ def _open(entry: Path) -> Text | None:
         return Text(path, index["size"], documents, index["fingerprint"], tuple(index["names"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
-
-
-@contextmanager
-def _lock(entry: Path) -> Iterator[None]:
-    """Only one process at a time builds an entry; the others wait and then find it built."""
-    lock = FileLock(entry.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("another process is reading %s; waiting for it", entry.name)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 @contextmanager

@@ -52,7 +52,7 @@ class Chain(LanguageModel):
         return iter(())
 
     def initialise(self, draw: torch.Generator) -> None:
-        raise NotImplementedError
+        nn.init.normal_(self.table, generator=draw)
 
 
 def chain(size: int = 10, seed: int = 0) -> Chain:
