@@ -128,6 +128,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=300, help="of the textbook's procedure")
     parser.add_argument("--iterations", type=int, default=400, help="most of gencli's, at the full size")
     parser.add_argument("--method", choices=("adam", "sgd"), default="adam")
+    parser.add_argument("--style-loss", choices=("gram", "w2"), default="gram", help="of both; gram is the textbook's")
     parser.add_argument("--optimizer", choices=("lbfgs", "adam"), default="lbfgs", help="gencli's")
     parser.add_argument("--start-size", type=int, help="gencli's smallest size; the full one without")
     parser.add_argument("--backbone", default="vgg-mini")
@@ -138,6 +139,7 @@ def main() -> None:
         size=chosen.size,
         backbone=chosen.backbone,
         iterations=chosen.iterations,
+        style_loss=chosen.style_loss,
         optimizer=chosen.optimizer,
         start_size=chosen.start_size or chosen.size,
     )

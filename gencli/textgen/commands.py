@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,11 +20,13 @@ from gencli.core.options import Common, command
 from gencli.textgen.options import LanguageTraining, Sampling
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gencli.core.recipe import Progress
     from gencli.textgen.evaluation import Stage
     from gencli.textgen.reading import Report
-    from gencli.textgen.sampling import Piece
-    from gencli.textgen.writer import Writer
+    from gencli.textgen.sampling import Choice, Strategy, Stream
+    from gencli.textgen.tokenizers import Tokenizer
 
 app = art("Train language models on texts, and let them write.")
 
@@ -82,7 +84,7 @@ def sample(
     cat prompt.txt | gencli textgen --prompt - --top-p 0.9 --stop END
     """
     from gencli.core import device, outputs
-    from gencli.textgen import writer
+    from gencli.textgen import sampling, writer
 
     console = Console.start(common)
     rows = writer.strategies(options)
@@ -98,8 +100,9 @@ def sample(
         console.note(f"seed {seed}")
     began, texts = time.monotonic(), [""] * len(rows)
     streams = len(rows) == 1 and target is None and not console.as_json and not choose
-    pieces = loaded.pieces(prompt, options, seed=seed, stop=stop or (), echo=echo)
-    for piece in _chosen(console, loaded, prompt, options, seed) if choose else pieces:
+    before = "" if echo else prompt
+    choice = _asked(console, loaded.tokenizer, lambda: before + texts[0]) if choose else sampling.choose
+    for piece in loaded.pieces(prompt, options, seed=seed, stop=stop or (), echo=echo, choice=choice):
         texts[piece.row] += piece.text
         if streams:
             console.write(piece.text)
@@ -122,36 +125,23 @@ def sample(
         console.texts(f"{loaded.name}, seed {seed}", "temperature", labelled)
 
 
-def _chosen(console: Console, writer: Writer, prompt: str, options: Sampling, seed: int) -> Iterator[Piece]:
-    """A text of which a person chooses each token: a number of those shown, nothing to draw one, `q` to end."""
-    import torch
-
-    from gencli.core.device import generator
+def _asked(console: Console, tokenizer: Tokenizer, written: Callable[[], str]) -> Choice:
+    """A person chooses each token: a number of those shown, nothing to draw one, `q` to end. `written` is the text
+    so far."""
     from gencli.textgen import sampling
-    from gencli.textgen.writer import strategies
 
-    (strategy,), luck = strategies(options), generator(seed, 0)
-    prompt = writer.cleaning.apply(prompt)
-    stream = sampling.Stream(writer.model, writer.tokenizer, prompt)
-    text = prompt
-    yield sampling.Piece(0, prompt)
-    for _ in range(options.length):
-        probabilities = stream.distribution(strategy)
+    def choice(stream: Stream, strategies: Sequence[Strategy], uniform: Tensor) -> list[int] | None:
+        probabilities = stream.distribution(strategies[0])
         shown = sampling.likeliest(probabilities[0], CHOICES)
-        menu = "  ".join(f"{i} {writer.tokenizer.token(token)} {p:.0%}" for i, (token, p) in enumerate(shown, 1))
-        answer = console.ask(f"{text[-60:]!r}\n{menu}")
+        menu = "  ".join(f"{i} {tokenizer.token(token)} {p:.0%}" for i, (token, p) in enumerate(shown, 1))
+        answer = console.ask(f"{written()[-60:]!r}\n{menu}")
         while answer is not None and answer not in {"", "q", *map(str, range(1, len(shown) + 1))}:
             answer = console.ask(f"{answer}: give a number from 1 to {len(shown)}, nothing to draw one, or q to end")
         if answer is None or answer == "q":
-            break
-        if answer:
-            token = shown[int(answer) - 1][0]
-        else:
-            token = int(sampling.draw(probabilities, torch.rand(1, generator=luck, dtype=torch.float64)))
-        (more,) = stream.push([token])
-        text += more
-        yield sampling.Piece(0, more)
-    yield sampling.Piece(0, stream.flush(0))
+            return None
+        return [shown[int(answer) - 1][0]] if answer else sampling.draw(probabilities, uniform).tolist()
+
+    return choice
 
 
 @app.command()

@@ -147,10 +147,9 @@ def evaluate(
             figures = measure(loaded.model, text, runtime, report=told)
     if learnt is None:
         return {**figures.to_dict(), "memorised": None}
-    written = sampling.write(
-        loaded.model, loaded.tokenizer, "", [Strategy(1.0)] * WRITTEN_ROWS, length=WRITTEN, seed=seed
-    )
-    return {**figures.to_dict(), "memorised": memorised(written, learnt.chunks())}
+    strategies = [Strategy(1.0)] * WRITTEN_ROWS
+    pieces = sampling.generate(loaded.model, loaded.tokenizer, "", strategies, length=WRITTEN, seed=seed)
+    return {**figures.to_dict(), "memorised": memorised(sampling.joined(pieces, WRITTEN_ROWS), learnt.chunks())}
 
 
 def _own_texts(loaded: Writer, stage: Stage) -> tuple[Span | None, Span | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from gencli.core.device import generator
 from gencli.core.errors import GencliError, UsageError
 from gencli.textgen.language import LanguageModel, State
-from gencli.textgen.tokenizers import Tokenizer, encode_prompt
+from gencli.textgen.tokenizers import Tokenizer
 
 RECENT = 64  # tokens that a repetition penalty knows of
 READ_BACK = 1024  # tokens of a prompt that may matter to how its text goes on
@@ -128,7 +128,7 @@ class Stream:
         self.model = model
         self.device = next(model.parameters()).device
         self.readable = _readable(model, tokenizer)
-        given = torch.as_tensor(encode_prompt(tokenizer, prompt).astype("int64"))
+        given = torch.as_tensor(tokenizer.encode(prompt).astype("int64"))
         self.state: State = None
         self.logits: Tensor | None = None  # (rows, V) of what comes next, float64 on the CPU
         self.unread = (given if len(given) else torch.tensor([_beginning(tokenizer)])).view(1, -1)
@@ -249,6 +249,26 @@ class Piece:
     text: str
 
 
+def choose(stream: Stream, strategies: Sequence[Strategy], uniform: Tensor) -> list[int]:
+    """A token a row, each drawn with the row's strategy and number (B,). Rows with the same strategy are worked on
+    together."""
+    if len(set(strategies)) == 1:
+        return draw(stream.distribution(strategies[0]), uniform).tolist()
+    alike = defaultdict(list)
+    for row, strategy in enumerate(strategies):
+        alike[strategy].append(row)
+    tokens = [0] * len(strategies)
+    for strategy, rows in alike.items():
+        drawn = draw(stream.distribution(strategy, rows), uniform[rows]).tolist()
+        for row, token in zip(rows, drawn, strict=True):
+            tokens[row] = token
+    return tokens
+
+
+Choice = Callable[[Stream, Sequence[Strategy], Tensor], list[int] | None]
+"""What chooses the rows' next tokens, like `choose`; None ends the texts."""
+
+
 def generate(
     model: LanguageModel,
     tokenizer: Tokenizer,
@@ -259,12 +279,14 @@ def generate(
     seed: int,
     stop: Sequence[str] = (),
     echo: bool = True,
+    choice: Choice = choose,
 ) -> Iterator[Piece]:
     """Go on with a prompt in several rows, each with a strategy of its own, and hand the text out as it grows.
 
     A row ends after `length` tokens, or before a string of `stop`, which is not part of its text. With `echo`
     each begins with the prompt. A row's choices depend on the seed and its number only, not on how many
-    others there are. The model is in evaluation mode meanwhile, and as it was afterwards.
+    others there are: `choice` is given a number drawn for each. The model is in evaluation mode meanwhile, and as
+    it was afterwards.
 
     Raises UsageError for an empty stop string.
     """
@@ -273,7 +295,7 @@ def generate(
     training = model.training
     model.eval()
     try:
-        yield from _rows(model, tokenizer, prompt, strategies, length, seed, stop, echo)
+        yield from _rows(model, tokenizer, prompt, strategies, length, seed, stop, echo, choice)
     finally:
         model.train(training)
 
@@ -287,6 +309,7 @@ def _rows(
     seed: int,
     stop: Sequence[str],
     echo: bool,
+    choice: Choice,
 ) -> Iterator[Piece]:
     stream = Stream(model, tokenizer, prompt, len(strategies))
     stops = [Stops(stop) for _ in strategies]
@@ -298,7 +321,8 @@ def _rows(
         uniform = next(luck)
         if len(rows) < len(strategies):
             uniform = uniform[rows]
-        tokens = _choose(stream, [strategies[row] for row in rows], uniform)
+        if (tokens := choice(stream, [strategies[row] for row in rows], uniform)) is None:
+            break
         for row, text in zip(rows, stream.push(tokens), strict=True):
             if certain := stops[row].push(text):
                 yield Piece(row, certain)
@@ -313,21 +337,6 @@ def _rows(
             yield Piece(row, text)
 
 
-def _choose(stream: Stream, strategies: Sequence[Strategy], uniform: Tensor) -> list[int]:
-    """A token a row. Rows with the same strategy are worked on together."""
-    if len(set(strategies)) == 1:
-        return draw(stream.distribution(strategies[0]), uniform).tolist()
-    alike = defaultdict(list)
-    for row, strategy in enumerate(strategies):
-        alike[strategy].append(row)
-    tokens = [0] * len(strategies)
-    for strategy, rows in alike.items():
-        drawn = draw(stream.distribution(strategy, rows), uniform[rows]).tolist()
-        for row, token in zip(rows, drawn, strict=True):
-            tokens[row] = token
-    return tokens
-
-
 def _uniform(seed: int, rows: int) -> Iterator[Tensor]:
     """Random numbers in [0, 1), float64 (rows,), of which each row has a series of its own."""
     sources = [generator(seed, row) for row in range(rows)]
@@ -336,19 +345,9 @@ def _uniform(seed: int, rows: int) -> Iterator[Tensor]:
         yield from torch.stack(series, 1)
 
 
-def write(
-    model: LanguageModel,
-    tokenizer: Tokenizer,
-    prompt: str,
-    strategies: Sequence[Strategy],
-    *,
-    length: int,
-    seed: int,
-    stop: Sequence[str] = (),
-    echo: bool = True,
-) -> list[str]:
+def joined(pieces: Iterable[Piece], rows: int) -> list[str]:
     """The whole texts that `generate` hands out in pieces, one a row."""
-    texts = [""] * len(strategies)
-    for piece in generate(model, tokenizer, prompt, strategies, length=length, seed=seed, stop=stop, echo=echo):
+    texts = [""] * rows
+    for piece in pieces:
         texts[piece.row] += piece.text
     return texts

@@ -334,12 +334,11 @@ def from_dict(stored: Mapping[str, Any]) -> Tokenizer:
         ) from error
 
 
-def encode_prompt(tokenizer: Tokenizer, text: str) -> Ids:
-    """Encode what a person wrote: one warning names what the model has never seen."""
+def warn_of_unknown(tokenizer: Tokenizer, text: str) -> None:
+    """One warning that names what of a text a person wrote has no token of its own."""
     if unknowns := tokenizer.unknowns(text):
         shown = ", ".join(repr(one) for one in unknowns[:5]) + (", …" if len(unknowns) > 5 else "")
         log.warning("the model does not know %s; taken for its unknown token", shown)
-    return tokenizer.encode(text)
 
 
 def _codes(text: str) -> npt.NDArray[np.uint32]:

@@ -22,7 +22,7 @@ from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import spelling
 from gencli.core.recipe import Progress, Recipe, Result, TrainingOptions
 from gencli.core.runs import Run
-from gencli.textgen import corpus, evaluation, models, sampling, tokens, writer
+from gencli.textgen import corpus, evaluation, models, sampling, tokenizers, tokens, writer
 from gencli.textgen.batches import IGNORED, Batch, Documents, Lanes, TokenBatches, Windows
 from gencli.textgen.corpus import Span, Text
 from gencli.textgen.evaluation import Figures, Stage
@@ -115,7 +115,8 @@ class LanguageRecipe(Recipe):
         """A text at each temperature, all from one prompt."""
         strategies = [Strategy(temperature) for temperature in self.options.temperatures]
         length = self.options.sample_length
-        texts = sampling.write(self.best, self.tokenizer, self.prompt, strategies, length=length, seed=self.seed)
+        pieces = sampling.generate(self.best, self.tokenizer, self.prompt, strategies, length=length, seed=self.seed)
+        texts = sampling.joined(pieces, len(strategies))
         return dict(zip((f"{strategy.temperature:g}" for strategy in strategies), texts, strict=True))
 
     def export(self) -> dict[str, Tensor]:
@@ -276,6 +277,7 @@ class _Training:
             self.run.seed,
         )
         log.info("counting tokens would reach %.3f nats, counting pairs %.3f", counting["unigram"], counting["bigram"])
+        tokenizers.warn_of_unknown(tokenizer, options.prompt)
         prompt = options.prompt or _beginning(held_text)
         per_nat = len(learnt) / max(learnt.characters, 1) / math.log(2)
         recipe = LanguageRecipe(net, options, tokenizer, held_out, prompt, self.runtime, self.run.seed, per_nat)
@@ -287,6 +289,7 @@ class _Training:
                 "names": [_place(one) for one in data],
                 "fingerprint": text.fingerprint,
                 "validation": None if validation is None else _place(validation),
+                "validation_fingerprint": None if validation is None else held_text.text.fingerprint,
             },
             counting=counting,
             base=base,

@@ -27,53 +27,47 @@ LEAST_ROOM = 64  # tokens
 
 
 class Cache:
-    """The window's tokens (B, n), and the keys and values of each block, (B, heads, ≥ n, head width).
+    """The window's tokens (B, n), and each block's keys and values, (B, 2, heads, ≥ n, head width).
 
     Buffers have room for more, and are shared: going on from a cache writes behind what it knows, which it
     never looks at. Only who comes first may do so: `used` counts the tokens that stand in the buffers.
     """
 
-    def __init__(self, tokens: Tensor, keys: list[Tensor], values: list[Tensor], used: list[int]) -> None:
-        self.tokens, self.keys, self.values, self.used = tokens, keys, values, used
+    def __init__(self, tokens: Tensor, known: list[Tensor], used: list[int]) -> None:
+        self.tokens, self.known, self.used = tokens, known, used
         self.length = tokens.shape[1]
 
     def before(self, tokens: Tensor, limit: int) -> Cache:
         """A cache of these tokens (B, n) and more (B, T), whose keys and values the blocks are to `add`."""
-        longer, known = torch.cat([self.tokens, tokens], 1), self.length
-        if not self.keys:
-            return Cache(longer, [], [], [longer.shape[1]])
-        buffer = self.keys[0]
-        free = buffer.shape[2] >= longer.shape[1] and self.used[0] == known
+        longer, length = torch.cat([self.tokens, tokens], 1), self.length
+        if not self.known:
+            return Cache(longer, [], [longer.shape[1]])
+        buffer = self.known[0]
+        free = buffer.shape[3] >= longer.shape[1] and self.used[0] == length
         # in a graph nothing may be overwritten; nor outside of inference mode what was made in it
         if free and not torch.is_grad_enabled() and buffer.is_inference() == torch.is_inference_mode_enabled():
             self.used[0] = longer.shape[1]
-            return Cache(longer, self.keys, self.values, self.used)
+            return Cache(longer, self.known, self.used)
         size = min(max(2 * longer.shape[1], LEAST_ROOM), limit)
-        keys, values = ([_with_room(held[:, :, :known], size) for held in both] for both in (self.keys, self.values))
-        return Cache(longer, keys, values, [longer.shape[1]])
+        return Cache(longer, [_with_room(held[:, :, :, :length], size) for held in self.known], [longer.shape[1]])
 
-    def add(self, block: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Put a block's newest keys and values (B, heads, T, head width) in; all of them, (B, heads, n, …)."""
-        if block == len(self.keys):  # nothing came before
-            self.keys.append(keys)
-            self.values.append(values)
-            return keys, values
-        all_keys, all_values = self.keys[block].narrow(2, 0, self.length), self.values[block].narrow(2, 0, self.length)
-        start, count = self.length - keys.shape[2], keys.shape[2]
-        all_keys.narrow(2, start, count).copy_(keys)
-        all_values.narrow(2, start, count).copy_(values)
-        return all_keys, all_values
+    def add(self, block: int, new: Tensor) -> Tensor:
+        """Put a block's newest keys and values (B, 2, heads, T, head width) in; all of them, (B, 2, heads, n, …)."""
+        if block == len(self.known):  # nothing came before
+            self.known.append(new)
+            return new
+        count = new.shape[3]
+        self.known[block].narrow(3, self.length - count, count).copy_(new)
+        return self.known[block].narrow(3, 0, self.length)
 
     def rows(self, indices: Tensor) -> Cache:
-        keys, values = (
-            [held[:, :, : self.length].index_select(0, indices) for held in both] for both in (self.keys, self.values)
-        )
-        return Cache(self.tokens.index_select(0, indices), keys, values, [self.length])
+        known = [held[:, :, :, : self.length].index_select(0, indices) for held in self.known]
+        return Cache(self.tokens.index_select(0, indices), known, [self.length])
 
 
 def _with_room(held: Tensor, size: int) -> Tensor:
-    rows, heads, length, width = held.shape
-    return torch.cat([held, held.new_empty(rows, heads, size - length, width)], 2)
+    *outer, length, width = held.shape
+    return torch.cat([held, held.new_empty(*outer, size - length, width)], 3)
 
 
 class Attention(nn.Module):
@@ -91,33 +85,34 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, cache: Cache, block: int, rotation: Rotation | None = None) -> Tensor:
         rows, count, _ = x.shape
         projected = self.inputs(x).view(rows, count, 3, self.heads, self.head_width)
-        both, value = projected[:, :, :2], projected[:, :, 2]
         if rotation is not None:
-            both = rotate(both, rotation)
-        query, key = both.permute(2, 0, 3, 1, 4)  # each (B, heads, T, head width)
-        keys, values = cache.add(block, key, value.transpose(1, 2))
+            projected = rotate(projected, rotation)
+        query, new = projected.permute(0, 2, 3, 1, 4).split_with_sizes((1, 2), 1)  # (B, …, heads, T, head width)
+        keys, values = cache.add(block, new).unbind(1)
         mask = None
         if 1 < count < cache.length:  # `is_causal` would count the queries from the first key on
             mask = torch.ones(count, cache.length, dtype=torch.bool, device=x.device).tril(cache.length - count)
         causal = 1 < count == cache.length
-        mixed = F.scaled_dot_product_attention(query, keys, values, mask, is_causal=causal)
+        mixed = F.scaled_dot_product_attention(query.squeeze(1), keys, values, mask, is_causal=causal)
         return self.output(mixed.transpose(1, 2).reshape(rows, count, -1))
 
 
 def rotary(length: int, head_width: int) -> Rotation:
-    """Cosines and sines (length, 1, 1, head width) that turn pairs of features by angles that grow with the position.
+    """Cosines and sines (length, 3, 1, head width) that turn pairs of features by angles that grow with the position.
 
-    Su et al. 2021. Feature i is paired with i + head width / 2; the sines' signs are those `rotate` needs.
+    Su et al. 2021. Feature i is paired with i + head width / 2; the sines' signs are those `rotate` needs. Of the
+    three, queries and keys are turned and values left alone, which takes fewer operations than keeping them apart.
     """
     half = head_width // 2
     speeds = 10_000 ** (-torch.arange(half, dtype=torch.float64) / half)  # radians a position
+    speeds = torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64).view(3, 1, 1) * speeds
     angles = torch.arange(length, dtype=torch.float64).view(-1, 1, 1, 1) * speeds
     cosines, sines = angles.cos(), angles.sin()
     return torch.cat([cosines, cosines], -1).float(), torch.cat([-sines, sines], -1).float()
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn features (…, T, 2, heads, head width) by the angles of their positions, (T, 1, 1, head width)."""
+    """Turn features (…, T, 3, heads, head width) by the angles of their positions, (T, 3, 1, head width)."""
     cosines, sines = rotation
     return torch.addcmul(x * cosines, x.roll(x.shape[-1] // 2, -1), sines).type_as(x)
 
@@ -168,7 +163,7 @@ class Windowed(LanguageModel):
         """
 
     def features(self, tokens: Tensor, state: Cache | None = None) -> tuple[Tensor, Cache]:
-        cache = Cache(tokens[:, :0], [], [], [0]) if state is None else state
+        cache = Cache(tokens[:, :0], [], [0]) if state is None else state
         found = []
         while tokens.shape[1]:
             if cache.length == self.window:
@@ -181,7 +176,7 @@ class Windowed(LanguageModel):
 
     def _moved_on(self, cache: Cache) -> Cache:
         kept = cache.tokens[:, self.window - self.window // 2 :]
-        moved = Cache(kept, [], [], [kept.shape[1]])
+        moved = Cache(kept, [], [kept.shape[1]])
         if kept.shape[1]:
             self.look(kept, moved)
         return moved

@@ -15,7 +15,7 @@ from gencli.textgen import models, sampling, tokenizers
 from gencli.textgen.cleaning import Cleaning
 from gencli.textgen.language import LanguageModel
 from gencli.textgen.options import Sampling
-from gencli.textgen.sampling import Piece, Strategy
+from gencli.textgen.sampling import Choice, Piece, Strategy
 from gencli.textgen.tokenizers import Tokenizer
 
 DEFAULT_MODEL = "pydoc"
@@ -38,10 +38,18 @@ class Writer:
         return built
 
     def pieces(
-        self, prompt: str, options: Sampling, *, seed: int, stop: Sequence[str] = (), echo: bool = True
+        self,
+        prompt: str,
+        options: Sampling,
+        *,
+        seed: int,
+        stop: Sequence[str] = (),
+        echo: bool = True,
+        choice: Choice = sampling.choose,
     ) -> Iterator[Piece]:
         """Text as it is written, in `options.count` rows at each of `options.temperature`."""
         prompt = self.cleaning.apply(prompt)
+        tokenizers.warn_of_unknown(self.tokenizer, prompt)
         yield from sampling.generate(
             self.model,
             self.tokenizer,
@@ -51,6 +59,7 @@ class Writer:
             seed=seed,
             stop=stop,
             echo=echo,
+            choice=choice,
         )
 
 
@@ -89,18 +98,17 @@ def generate(
     model: str | Writer | None = None,
     options: Sampling | None = None,
     stop: Sequence[str] = (),
+    echo: bool = True,
     seed: int = 0,
     runtime: Runtime | None = None,
 ) -> list[str]:
-    """Texts that begin with a prompt, `options.count` at each temperature: what `gencli textgen` writes.
+    """Texts that go on from a prompt, `options.count` at each temperature: what `gencli textgen` writes.
 
+    Each ends before a string of `stop`, and begins with the prompt, unless `echo` is false.
     `model` is a name of the store, a path, `latest`, or a loaded one; None is the one that ships.
 
     Raises GencliError when there is no such model.
     """
     loaded = model if isinstance(model, Writer) else load(model, runtime or Runtime(torch.device("cpu")))
     options = options or Sampling()
-    texts = [""] * len(strategies(options))
-    for piece in loaded.pieces(prompt, options, seed=seed, stop=stop):
-        texts[piece.row] += piece.text
-    return texts
+    return sampling.joined(loaded.pieces(prompt, options, seed=seed, stop=stop, echo=echo), len(strategies(options)))

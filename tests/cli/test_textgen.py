@@ -126,6 +126,9 @@ def test_a_person_chooses(run_gencli: RunGencli, tiny: str) -> None:
     assert "99: give a number from 1 to 9" in done.stderr
     assert done.stderr.count("%") >= 27
     assert run_gencli(*words, "--count", "2").returncode == 2
+    written = done.stdout.removeprefix("one")
+    cut = run_gencli(*words, "--no-echo", "--stop", written[1], input="1\n2\n\nq\n")
+    assert cut.returncode == 0 and cut.stdout == written[: written.index(written[1])] + "\n"
 
 
 def test_stops_before_a_text(run_gencli: RunGencli, tiny: str) -> None:

@@ -199,7 +199,7 @@ def test_a_full_window_moves_on_by_half(arch: str, window: int) -> None:
             start = next(start for start in starts if place < start + window)
             close(logits[:, place], model(text[:, start : place + 1])[0][:, -1])
     assert state.length <= window
-    assert all(held.shape[2] <= window for held in state.keys)
+    assert all(held.shape[3] <= window for held in state.known)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

@@ -93,6 +93,20 @@ def test_a_resume_keeps_the_options_it_was_begun_with(rhyme: Path) -> None:
         train([rhyme], "kept", LanguageTraining.build({"width": 32}), resume=True)
 
 
+def test_a_changed_text_to_measure_on_is_not_resumed(rhyme: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text("one two three\n" * 20)
+    train([rhyme], "mine", options(steps=2), validation=other)
+    other.write_text("two two three\n" * 20)
+    with pytest.raises(UsageError, match="validation_fingerprint"):
+        train([rhyme], "mine", LanguageTraining.build({"steps": 4}), validation=other, resume=True)
+
+
+def test_an_unknown_word_of_the_prompt_is_told_of_once(rhyme: Path, caplog: pytest.LogCaptureFixture) -> None:
+    train([rhyme], "mine", options(prompt="one¶", steps=4, sample_every=1))
+    assert caplog.text.count("'¶'") == 1
+
+
 def test_a_changed_text_is_not_resumed(rhyme: Path) -> None:
     train([rhyme], "changed", options(steps=3), seed=9)
     rhyme.write_text(RHYME * 61, encoding="utf-8")
