@@ -50,16 +50,31 @@ class Remembered(Protocol):
     def generators(self) -> Mapping[str, torch.Generator]: ...
     @property
     def extras(self) -> Mapping[str, Stateful]: ...
+    @property
+    def own(self) -> Mapping[str, Stateful]: ...
 
 
 def capture(recipe: Remembered, ranks: Ranks) -> dict[str, Any]:
-    """The recipe's state as nested plain values and (not copied) tensors; random generators of every rank."""
+    """The recipe's state as nested plain values and (not copied) tensors; generators and `own` of every rank."""
     return {
         "modules": {name: module.state_dict() for name, module in recipe.modules.items()},
         "optimizers": {name: optimizer.state_dict() for name, optimizer in recipe.optimizers.items()},
         "generators": {name: ranks.gather(item.get_state()) for name, item in recipe.generators.items()},
         "extras": {name: extra.state_dict() for name, extra in recipe.extras.items()},
+        "own": {name: _of_each_rank(item.state_dict(), ranks) for name, item in recipe.own.items()},
     }
+
+
+def _of_each_rank(state: dict[str, Any], ranks: Ranks) -> list[dict[str, Any]]:
+    """Every rank's state, in their order: alike but for what stands in the tensors."""
+    if ranks.alone:
+        return [state]
+    tensors: dict[str, Tensor] = {}
+    skeleton = pack(state, tensors)
+    everyone = {name: ranks.gather(tensor.cpu().contiguous()) for name, tensor in tensors.items()}
+    return [
+        unpack(skeleton, {name: each[rank] for name, each in everyone.items()}) for rank in range(ranks.world_size)
+    ]
 
 
 def restore(recipe: Remembered, state: Mapping[str, Any], rank: int) -> None:
@@ -73,6 +88,9 @@ def restore(recipe: Remembered, state: Mapping[str, Any], rank: int) -> None:
         _same_names("generators", recipe.generators, state["generators"])
         for name, generator in recipe.generators.items():
             generator.set_state(state["generators"][name][rank])
+        _same_names("own", recipe.own, state["own"])
+        for name, item in recipe.own.items():
+            item.load_state_dict(state["own"][name][rank])
     except (KeyError, IndexError, TypeError, ValueError, RuntimeError) as error:
         raise GencliError(f"the saved training state does not fit this model: {error}") from error
     for optimizer in recipe.optimizers.values():

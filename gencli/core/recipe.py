@@ -24,8 +24,8 @@ Preview = Image.Image | Mapping[str, str]
 class Recipe(ABC):
     """What the loop must know of a model.
 
-    Everything a step depends on lives in one of the four mappings, and is saved: then a resume is
-    exact. A step that draws random numbers draws them from `generators`; layers that know PyTorch's own
+    Everything a step depends on lives in one of the five mappings, and is saved: then a resume is
+    exact. Under torchrun all ranks' `generators` and `own` are saved, and rank 0's of the others. A step that draws random numbers draws them from `generators`; layers that know PyTorch's own
     generator only (`nn.Dropout`) do so inside `device.drawing_from(one of them)`.
 
     A step is free to use its modules and optimizers as it likes. Under torchrun each
@@ -37,6 +37,7 @@ class Recipe(ABC):
     optimizers: Mapping[str, Optimizer]
     generators: Mapping[str, torch.Generator] = MappingProxyType({})
     extras: Mapping[str, Stateful] = MappingProxyType({})  # a gradient scaler, a replay buffer …
+    own: Mapping[str, Stateful] = MappingProxyType({})  # what differs by rank, in tensors of the same shapes on all
 
     @abstractmethod
     def step(self, batch: Any, progress: float) -> Mapping[str, Tensor | float]:

@@ -75,7 +75,8 @@ class LanguageRecipe(Recipe):
         self.optimizers = optimizers(self.net, options)
         self.carried = Carried(runtime.device)
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
-        self.extras: Mapping[str, Stateful] = {"carried": self.carried, "scaler": self.scaler}
+        self.extras: Mapping[str, Stateful] = {"scaler": self.scaler}
+        self.own: Mapping[str, Stateful] = {"carried": self.carried}
         self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
         self.generators = {"dropout": self.luck}
 
