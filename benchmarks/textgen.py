@@ -17,6 +17,7 @@ how many times longer reading the whole text again takes for each of 512 tokens.
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import statistics
@@ -30,6 +31,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gencli.core import store
 from gencli.core.device import start
 from gencli.textgen import train, writer
 from gencli.textgen.language import LanguageModel
@@ -153,7 +155,15 @@ def median(run: Callable[[], object], times: int) -> float:
 def words(folder: Path, minutes: float) -> None:
     options = LanguageTraining.build({"minutes": minutes}, "transformer-word")
     result = train([folder], "words", options, seed=1, runtime=start("cpu"))
-    print(f"word preset: held-out perplexity {result.evaluation['perplexity']:.1f} after {result.seconds:.0f} s")
+    model = store.Model(result.folder)
+    lines = [json.loads(line) for line in (result.folder / store.METRICS).read_text().splitlines()]
+    best = min((line for line in lines if "evaluation" in line), key=lambda line: line["evaluation"]["loss_nats"])
+    counting = {name: math.exp(nats) for name, nats in model.config["counting"].items()}
+    print(
+        f"word preset: held-out perplexity {best['evaluation']['perplexity']:.1f} after {best['seconds']:.0f} s ",
+        end="",
+    )
+    print(f"and {best['epoch']} epochs; counting words {counting['unigram']:.1f}, pairs {counting['bigram']:.1f}")
 
 
 def main() -> None:
