@@ -72,9 +72,7 @@ def _of_each_rank(state: dict[str, Any], ranks: Ranks) -> list[dict[str, Any]]:
     tensors: dict[str, Tensor] = {}
     skeleton = pack(state, tensors)
     everyone = {name: ranks.gather(tensor.cpu().contiguous()) for name, tensor in tensors.items()}
-    return [
-        unpack(skeleton, {name: each[rank] for name, each in everyone.items()}) for rank in range(ranks.world_size)
-    ]
+    return [unpack(skeleton, {name: each[rank] for name, each in everyone.items()}) for rank in range(ranks.world_size)]
 
 
 def restore(recipe: Remembered, state: Mapping[str, Any], rank: int) -> None:

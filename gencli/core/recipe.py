@@ -25,8 +25,9 @@ class Recipe(ABC):
     """What the loop must know of a model.
 
     Everything a step depends on lives in one of the five mappings, and is saved: then a resume is
-    exact. Under torchrun all ranks' `generators` and `own` are saved, and rank 0's of the others. A step that draws random numbers draws them from `generators`; layers that know PyTorch's own
-    generator only (`nn.Dropout`) do so inside `device.drawing_from(one of them)`.
+    exact. Of `generators` and `own` every rank's are saved, of the others rank 0's. A step that draws
+    random numbers draws them from `generators`; layers that know PyTorch's own generator only
+    (`nn.Dropout`) do so inside `device.drawing_from(one of them)`.
 
     A step is free to use its modules and optimizers as it likes. Under torchrun each
     `optimizer.step()` takes the mean of the ranks' gradients by itself; clipping before it is of

@@ -20,12 +20,10 @@ from gencli.core.options import Common, command
 from gencli.textgen.options import LanguageTraining, Sampling
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from gencli.core.recipe import Progress
     from gencli.textgen.evaluation import Stage
     from gencli.textgen.reading import Report
-    from gencli.textgen.sampling import Choice, Strategy, Stream
+    from gencli.textgen.sampling import Choice, Numbers, Strategy, Stream
     from gencli.textgen.tokenizers import Tokenizer
 
 app = art("Train language models on texts, and let them write.")
@@ -130,7 +128,7 @@ def _asked(console: Console, tokenizer: Tokenizer, written: Callable[[], str]) -
     so far."""
     from gencli.textgen import sampling
 
-    def choice(stream: Stream, strategies: Sequence[Strategy], uniform: Tensor) -> list[int] | None:
+    def choice(stream: Stream, strategies: Sequence[Strategy], uniform: Numbers) -> list[int] | None:
         probabilities = stream.distribution(strategies[0])
         shown = sampling.likeliest(probabilities[0], CHOICES)
         menu = "  ".join(f"{i} {tokenizer.token(token)} {p:.0%}" for i, (token, p) in enumerate(shown, 1))
@@ -139,7 +137,7 @@ def _asked(console: Console, tokenizer: Tokenizer, written: Callable[[], str]) -
             answer = console.ask(f"{answer}: give a number from 1 to {len(shown)}, nothing to draw one, or q to end")
         if answer is None or answer == "q":
             return None
-        return [shown[int(answer) - 1][0]] if answer else sampling.draw(probabilities, uniform).tolist()
+        return [shown[int(answer) - 1][0]] if answer else sampling.draw(probabilities, uniform)
 
     return choice
 

@@ -7,13 +7,17 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from gencli.core.device import generator
 from gencli.core.errors import GencliError, UsageError
 from gencli.textgen.language import LanguageModel, State
 from gencli.textgen.tokenizers import Tokenizer
+
+Numbers = npt.NDArray[np.float64]
+Ids = npt.NDArray[np.int64]
 
 RECENT = 64  # tokens that a repetition penalty knows of
 READ_BACK = 1024  # tokens of a prompt that may matter to how its text goes on
@@ -51,70 +55,82 @@ class Strategy:
             raise UsageError(f"repetition_penalty {self.repetition_penalty}: must be a finite number of at least 1")
 
 
-def distribution(logits: Tensor, strategy: Strategy, recent: Tensor | None = None) -> Tensor:
+def distribution(logits: Numbers, strategy: Strategy, recent: Ids | None = None) -> Numbers:
     """Logits (B, V) → the probabilities (B, V), float64, that a strategy draws with.
 
-    In this order: the penalty of the tokens in `recent`, int64 (B, N); temperature; top-k (of equally likely
+    In this order: the penalty of the tokens in `recent`, integers (B, N); temperature; top-k (of equally likely
     tokens those with the lowest numbers); top-p (at least one token); min-p.
     """
-    logits = logits.double()
+    logits = np.asarray(logits, np.float64)
     if strategy.repetition_penalty != 1 and recent is not None:
         logits = _penalised(logits, strategy.repetition_penalty, recent)
     if strategy.temperature == 0:
-        likeliest = logits.argmax(-1, keepdim=True)  # of equals the first
-        return torch.zeros_like(logits).scatter_(-1, likeliest, 1.0)
-    logits = (logits - logits.amax(-1, keepdim=True)) / strategy.temperature
-    if strategy.top_k is not None and strategy.top_k < logits.shape[-1]:
-        logits = logits.masked_fill(~_top_k(logits, strategy.top_k), -math.inf)
-    probabilities = logits.softmax(-1)
-    if strategy.top_p is None and strategy.min_p is None:
-        return probabilities
+        chosen = np.zeros_like(logits)
+        np.put_along_axis(chosen, logits.argmax(-1)[:, None], 1.0, -1)  # of equals the first
+        return chosen
+    with np.errstate(over="ignore", invalid="ignore"):  # next to no temperature; what is no number, `draw` finds
+        logits = (logits - logits.max(-1, keepdims=True)) / strategy.temperature
+        if strategy.top_k is not None and strategy.top_k < logits.shape[-1]:
+            logits = np.where(_top_k(logits, strategy.top_k), logits, -math.inf)
+        probabilities = _normal(np.exp(logits))
     if strategy.top_p is not None and strategy.top_p < 1:
-        probabilities = probabilities.masked_fill(~_top_p(probabilities, strategy.top_p), 0.0)
+        probabilities = np.where(_top_p(probabilities, strategy.top_p), probabilities, 0.0)
     if strategy.min_p is not None:
-        least = strategy.min_p * probabilities.amax(-1, keepdim=True)
-        probabilities = probabilities.masked_fill(probabilities < least, 0.0)
-    return probabilities / probabilities.sum(-1, keepdim=True)
+        least = strategy.min_p * probabilities.max(-1, keepdims=True)
+        probabilities = np.where(probabilities < least, 0.0, probabilities)
+    whole = strategy.top_p is None and strategy.min_p is None
+    return probabilities if whole else _normal(probabilities)
 
 
-def _penalised(logits: Tensor, penalty: float, recent: Tensor) -> Tensor:
+def _normal(weights: Numbers) -> Numbers:
+    scaled: Numbers = weights / weights.sum(-1, keepdims=True)
+    return scaled
+
+
+def _penalised(logits: Numbers, penalty: float, recent: Ids) -> Numbers:
     """Recent tokens' logits divided by the penalty, or multiplied where they are negative."""
-    seen = logits.gather(-1, recent)
-    return logits.scatter(-1, recent, torch.where(seen > 0, seen / penalty, seen * penalty))
+    seen, changed = np.take_along_axis(logits, recent, -1), logits.copy()
+    np.put_along_axis(changed, recent, np.where(seen > 0, seen / penalty, seen * penalty), -1)
+    return changed
 
 
-def _top_k(logits: Tensor, k: int) -> Tensor:
+def _top_k(logits: Numbers, k: int) -> npt.NDArray[np.bool_]:
     """Which are the k highest, bool (B, V): exactly k of them."""
-    least = logits.topk(k, dim=-1).values[..., -1:]
+    least = np.partition(logits, -k, -1)[:, -k, None]
     above, level = logits > least, logits == least
-    return above | (level & (level.cumsum(-1) <= k - above.sum(-1, keepdim=True)))
+    return above | (level & (level.cumsum(-1) <= k - above.sum(-1, keepdims=True)))
 
 
-def _top_p(probabilities: Tensor, p: float) -> Tensor:
+def _top_p(probabilities: Numbers, p: float) -> npt.NDArray[np.bool_]:
     """Which are the fewest, bool (B, V), whose probabilities add up to p."""
-    ranked, order = probabilities.sort(dim=-1, descending=True, stable=True)
+    order = np.argsort(-probabilities, -1, kind="stable")
+    ranked = np.take_along_axis(probabilities, order, -1)
     wanted = ranked.cumsum(-1) - ranked < p - ROUNDING  # as long as those before are too few
-    wanted[..., 0] = True
-    return torch.zeros_like(wanted).scatter_(-1, order, wanted)
+    wanted[:, 0] = True
+    kept = np.empty_like(wanted)
+    np.put_along_axis(kept, order, wanted, -1)
+    return kept
 
 
-def draw(probabilities: Tensor, uniform: Tensor) -> Tensor:
-    """One token a row, int64 (B,), of probabilities (B, V) by uniform numbers in [0, 1), both float64.
+def draw(probabilities: Numbers, uniform: Numbers) -> list[int]:
+    """One token a row of probabilities (B, V), by uniform numbers (B,) in [0, 1).
 
     A token of probability 0 is never drawn. Raises GencliError when probabilities are not numbers.
     """
     mass = probabilities.cumsum(-1)
-    # the first whose mass is above the number: one that adds no mass is never the first
-    tokens = torch.searchsorted(mass, uniform[:, None] * mass[:, -1:], right=True)[:, 0]
-    if max(tokens.tolist()) >= probabilities.shape[-1]:
+    total = mass[:, -1]
+    if not (total > 0).all():
         raise GencliError("the model's predictions are not numbers", "its weights are damaged; train it anew")
+    # the first whose mass is above the number: one that adds no mass is never the first
+    number = np.minimum(uniform * total, np.nextafter(total, 0))
+    tokens: list[int] = (mass > number[:, None]).argmax(-1).tolist()
     return tokens
 
 
-def likeliest(probabilities: Tensor, count: int) -> list[tuple[int, float]]:
+def likeliest(probabilities: Numbers, count: int) -> list[tuple[int, float]]:
     """The `count` likeliest tokens of probabilities (V,), each with its own, the likeliest first."""
-    ranked, order = probabilities.sort(descending=True, stable=True)
-    return [(token, p) for token, p in zip(order[:count].tolist(), ranked[:count].tolist(), strict=True) if p > 0]
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [(token, p) for token, p in zip(order.tolist(), probabilities[order].tolist(), strict=True) if p > 0]
 
 
 class Stream:
@@ -130,7 +146,7 @@ class Stream:
         self.readable = _readable(model, tokenizer)
         given = torch.as_tensor(tokenizer.encode(prompt).astype("int64"))
         self.state: State = None
-        self.logits: Tensor | None = None  # (rows, V) of what comes next, float64 on the CPU
+        self.logits: Numbers | None = None  # (rows, V) of what comes next
         self.unread = (given if len(given) else torch.tensor([_beginning(tokenizer)])).view(1, -1)
         self.recent = [deque(given[-RECENT:].tolist(), RECENT) for _ in range(rows)]
         self.decoders = [tokenizer.decoder() for _ in range(rows)]
@@ -141,14 +157,14 @@ class Stream:
                 written = "".join(map(decoder.push, last))
                 self.blanks[row] = prompt[-1].isspace() and not written[-1:].isspace()
 
-    def distribution(self, strategy: Strategy, rows: Sequence[int] | None = None) -> Tensor:
-        """The probabilities (N, V), float64 on the CPU, of what comes next in some rows (None: in all)."""
+    def distribution(self, strategy: Strategy, rows: Sequence[int] | None = None) -> Numbers:
+        """The probabilities (N, V) of what comes next in some rows (None: in all)."""
         logits = self._read() if self.logits is None else self.logits
         chosen = range(len(self.recent)) if rows is None else rows
-        recent = torch.tensor([[*self.recent[row]] for row in chosen]) if strategy.repetition_penalty != 1 else None
+        recent = np.array([[*self.recent[row]] for row in chosen]) if strategy.repetition_penalty != 1 else None
         return distribution(logits if rows is None else logits[rows], strategy, recent)
 
-    def _read(self) -> Tensor:
+    def _read(self) -> Numbers:
         """Read what was pushed, or the prompt at first."""
         rows = len(self.decoders)
         with torch.inference_mode():
@@ -156,8 +172,8 @@ class Stream:
             if len(logits) < rows:  # so far there was only the prompt
                 logits = logits.expand(rows, -1)
                 self.state = self.model.rows(self.state, torch.zeros(rows, dtype=torch.int64, device=self.device))
-            self.logits = logits = logits.to("cpu", torch.float64) + self.readable
-        return logits
+            self.logits = logits.to("cpu", torch.float64).numpy() + self.readable
+        return self.logits
 
     def push(self, tokens: Sequence[int]) -> list[str]:
         """Go on with a token a row. The text that each adds, which may be empty."""
@@ -170,7 +186,7 @@ class Stream:
                 text, self.blanks[row] = text.removeprefix(" "), False
             texts.append(text)
             self.recent[row].append(token)
-        self.unread = torch.tensor([tokens]).mT
+        self.unread = torch.tensor(tokens)[:, None]
         self.logits = None
         return texts
 
@@ -183,15 +199,15 @@ class Stream:
         kept = torch.tensor(rows)
         self.decoders, self.blanks = [self.decoders[row] for row in rows], [self.blanks[row] for row in rows]
         self.recent, self.unread = [self.recent[row] for row in rows], self.unread[kept]
-        self.logits = None if self.logits is None else self.logits[kept]
+        self.logits = None if self.logits is None else self.logits[rows]
         with torch.inference_mode():
             self.state = self.model.rows(self.state, kept.to(self.device))
 
 
-def _readable(model: LanguageModel, tokenizer: Tokenizer) -> Tensor:
+def _readable(model: LanguageModel, tokenizer: Tokenizer) -> Numbers:
     """What to add to logits, (V,), so that tokens no text has never come: the unknown one, and padding behind
     the vocabulary."""
-    added = torch.zeros(model.vocabulary, dtype=torch.float64)
+    added = np.zeros(model.vocabulary)
     added[tokenizer.size :] = -math.inf
     if tokenizer.unknown is not None and tokenizer.size > 1:
         added[tokenizer.unknown] = -math.inf
@@ -249,23 +265,23 @@ class Piece:
     text: str
 
 
-def choose(stream: Stream, strategies: Sequence[Strategy], uniform: Tensor) -> list[int]:
+def choose(stream: Stream, strategies: Sequence[Strategy], uniform: Numbers) -> list[int]:
     """A token a row, each drawn with the row's strategy and number (B,). Rows with the same strategy are worked on
     together."""
     if len(set(strategies)) == 1:
-        return draw(stream.distribution(strategies[0]), uniform).tolist()
+        return draw(stream.distribution(strategies[0]), uniform)
     alike = defaultdict(list)
     for row, strategy in enumerate(strategies):
         alike[strategy].append(row)
     tokens = [0] * len(strategies)
     for strategy, rows in alike.items():
-        drawn = draw(stream.distribution(strategy, rows), uniform[rows]).tolist()
+        drawn = draw(stream.distribution(strategy, rows), uniform[rows])
         for row, token in zip(rows, drawn, strict=True):
             tokens[row] = token
     return tokens
 
 
-Choice = Callable[[Stream, Sequence[Strategy], Tensor], list[int] | None]
+Choice = Callable[[Stream, Sequence[Strategy], Numbers], list[int] | None]
 """What chooses the rows' next tokens, like `choose`; None ends the texts."""
 
 
@@ -337,12 +353,12 @@ def _rows(
             yield Piece(row, text)
 
 
-def _uniform(seed: int, rows: int) -> Iterator[Tensor]:
-    """Random numbers in [0, 1), float64 (rows,), of which each row has a series of its own."""
+def _uniform(seed: int, rows: int) -> Iterator[Numbers]:
+    """Random numbers in [0, 1), (rows,), of which each row has a series of its own."""
     sources = [generator(seed, row) for row in range(rows)]
     while True:
         series = [torch.rand(DRAWN_AT_ONCE, generator=source, dtype=torch.float64) for source in sources]
-        yield from torch.stack(series, 1)
+        yield from torch.stack(series, 1).numpy()
 
 
 def joined(pieces: Iterable[Piece], rows: int) -> list[str]:

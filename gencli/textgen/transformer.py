@@ -245,6 +245,7 @@ class Transformer(Windowed):
         if 1 == count < cache.length and not self.training and not torch.is_grad_enabled():
             x = F.embedding(tokens[:, 0], self.embedding)
             for index, block in enumerate(self.blocks):
+                assert isinstance(block, PreNormBlock)
                 x = block.next(x, cache, index, rotation)
             return F.layer_norm(x, self.norm.normalized_shape, self.norm.weight)[:, None]
         x = self.dropout(F.embedding(tokens, self.embedding))
