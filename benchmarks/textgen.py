@@ -4,6 +4,7 @@
     python benchmarks/textgen.py learn TEXT --minutes 20
     python benchmarks/textgen.py write                  # tokens a second of the models that ship
     python benchmarks/textgen.py words FOLDER           # the word preset against counting words
+    python benchmarks/textgen.py large                  # a text of 2 GB: memory, and how soon training starts
 
 `learn` first trains the well-known baseline: 4 layers, 4 heads and 128 features wide, windows of 64
 characters, batches of 12, 2,000 steps of AdamW at 1e-3. gencli's default then has the same seconds, all in:
@@ -11,7 +12,8 @@ reading the text, measuring, samples and saving count. The first 90 % of the tex
 10 % are held out; losses are nats a character.
 
 `write` measures one stream. `flat` is the time of tokens 1,000 … 2,000 over that of the first 1,000; `cache`
-how many times longer reading the whole text again takes for each of 512 tokens.
+how many times longer reading the whole text again takes for each of 512 tokens. The last line is the baseline's pace,
+which has no cache: what this machine is worth today.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ import json
 import math
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -120,6 +126,18 @@ def write() -> None:
         model = build(arch, letters.size, **sizes, feed_forward=None)
         model.initialise(torch.Generator().manual_seed(0))
         pace(f"{arch} {layers} × {width}, not trained", model.eval(), letters)
+    again = Baseline(letters.size).eval()
+    tokens = torch.zeros(1, WINDOW, dtype=torch.int64)
+    draw = torch.Generator().manual_seed(0)
+
+    def write_again() -> None:
+        nonlocal tokens
+        with torch.inference_mode():
+            for _ in range(500):
+                chances = again(tokens[:, -WINDOW:])[:, -1].softmax(-1)
+                tokens = torch.cat([tokens, torch.multinomial(chances, 1, generator=draw)], 1)
+
+    print(f"baseline 4 × 128, window of {WINDOW}, no cache: {500 / median(write_again, 3):,.0f} tokens/s")
 
 
 def pace(name: str, model: LanguageModel, tokenizer: Tokenizer) -> None:
@@ -166,6 +184,50 @@ def words(folder: Path, minutes: float) -> None:
     print(f"and {best['epoch']} epochs; counting words {counting['unigram']:.1f}, pairs {counting['bigram']:.1f}")
 
 
+def large(gigabytes: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        text = Path(folder) / "large.txt"
+        _write_large(text, int(gigabytes * 1e9))
+        command = [sys.executable, "-m", "gencli", "textgen", "train", "--data", str(text), "--name", "large"]
+        began, most, started = time.perf_counter(), 0, math.inf
+        surroundings = os.environ | {"GENCLI_HOME": folder}
+        with subprocess.Popen([*command, "--steps", "100", "--json"], env=surroundings, stdout=subprocess.PIPE) as run:
+            assert run.stdout is not None
+            os.set_blocking(run.stdout.fileno(), False)
+            while run.poll() is None:
+                most = max(most, _memory(run.pid))
+                line = run.stdout.readline()
+                if line and started == math.inf:
+                    started = time.perf_counter() - began - json.loads(line)["seconds"]
+                time.sleep(0.1)
+        print(f"{text.stat().st_size / 1e9:.2f} GB: training starts after {started:.0f} s, ", end="")
+        print(f"{most / 1e9:.2f} GB of memory at most, exit code {run.returncode}")
+
+
+def _write_large(path: Path, size: int) -> None:
+    """Lines of drawn words, none like another."""
+    draw = np.random.default_rng(0)
+    letters = np.frombuffer(b"etaoinshrdlucmfwypvbgkjqxz", np.uint8)
+    words = [letters[draw.geometric(0.12, length) % 26].tobytes() for length in draw.integers(1, 12, 20_000)]
+    with path.open("wb") as file:
+        while file.tell() < size:
+            chosen = draw.zipf(1.2, 200_000) % len(words)
+            file.write(b"\n".join(b" ".join(words[i] for i in line) for line in np.split(chosen, 20_000)) + b"\n")
+
+
+def _memory(pid: int) -> int:
+    """Bytes of a process and its children; shared pages count once (Linux)."""
+    total, waiting = 0, [pid]
+    while waiting:
+        place = Path(f"/proc/{waiting.pop()}")
+        with suppress(OSError):
+            rollup = (place / "smaps_rollup").read_text()
+            total += 1024 * int(next(line for line in rollup.splitlines() if line.startswith("Pss:")).split()[1])
+            for task in (place / "task").iterdir():
+                waiting += map(int, (task / "children").read_text().split())
+    return total
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     actions = parser.add_subparsers(dest="action", required=True)
@@ -176,9 +238,14 @@ def main() -> None:
     counting = actions.add_parser("words")
     counting.add_argument("folder", type=Path)
     counting.add_argument("--minutes", type=float, default=20.0)
+    large_text = actions.add_parser("large")
+    large_text.add_argument("--gigabytes", type=float, default=2.0)
     chosen = parser.parse_args()
     if chosen.action == "write":
         write()
+        return
+    if chosen.action == "large":
+        large(chosen.gigabytes)
         return
     with tempfile.TemporaryDirectory() as home:
         os.environ["GENCLI_HOME"] = home

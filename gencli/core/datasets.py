@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
-from gencli.core import catalogue, files
+from gencli.core import cache, catalogue, files
 from gencli.core.decode_pool import Crop, Form, Task, decode_many
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.layouts import Layout, Listing, NoPartError, Split, arrange_folders, open_sources
@@ -65,25 +65,14 @@ def load(
     layout = find(data, root)
     form = Form(size, channels, crop or layout.crop)
     entry = _entry(layout, form, split, limit)
-    if (ready := _open(entry)) is not None:
-        return ready
-    try:
-        entry.parent.mkdir(parents=True, exist_ok=True)
-        with files.building(entry):
-            if (ready := _open(entry)) is None:
-                listing = _limited(layout.arrange(split), limit)
-                if not listing.items:
-                    raise GencliError(f"no pictures of {layout.name} for {split} in {layout.where}")
-                _build(entry, layout.name, listing, form, report)
-                ready = _open(entry)
-    except OSError as error:
-        raise GencliError(
-            f"cannot write the cache {entry}: {error.strerror or error}",
-            "free some space, or set GENCLI_HOME to a folder on another disk",
-        ) from error
-    if ready is None:
-        raise GencliError(f"the cache {entry} was just written and cannot be read", "is the disk failing?")
-    return ready
+
+    def build(entry: Path) -> None:
+        listing = _limited(layout.arrange(split), limit)
+        if not listing.items:
+            raise GencliError(f"no pictures of {layout.name} for {split} in {layout.where}")
+        _build(entry, layout.name, listing, form, report)
+
+    return cache.find(entry, _open, build)
 
 
 def train_and_test(
@@ -142,7 +131,7 @@ def _entry(layout: Layout, form: Form, split: Split, limit: int | None) -> Path:
     stamps = [source.stamp() for source in layout.sources]
     key = [VERSION, layout.name, split, limit, form.size, form.channels, form.crop, stamps]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-    return files.home() / "cache" / "pictures" / f"{layout.name}-{split}-{form.size}-{digest[:16]}"
+    return cache.folder("pictures") / f"{layout.name}-{split}-{form.size}-{digest[:16]}"
 
 
 def _open(entry: Path) -> PictureSet | None:

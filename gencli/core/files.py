@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import gencli
 from gencli.core.errors import GencliError
-
-log = logging.getLogger("gencli")
 
 
 def home() -> Path:
@@ -72,23 +68,6 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
-
-
-@contextmanager
-def building(entry: Path) -> Iterator[None]:
-    """Only one process at a time builds a cache entry; the others wait and then find it built."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(entry.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("another process is making %s; waiting for it", entry.name)
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def sync_folder(folder: Path) -> None:

@@ -21,7 +21,7 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from gencli.core import files
+from gencli.core import cache, files
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.sources import Source
 from gencli.textgen import reading
@@ -132,36 +132,25 @@ def gather(data: Sequence[str | Path], cleaning: Cleaning | None = None, report:
     cleaning, names = cleaning or Cleaning(), [str(one) for one in data]
     if not names:
         raise UsageError("there is no text to read", "name a file, a folder or an archive with --data")
-    root = files.home() / "cache" / "text"
+    root = cache.folder("text")
     with ExitStack() as stack:
-        try:
-            sources: list[Source] = []
-            for name in names:
-                sources.append(reading.StandardInput(root) if name == "-" else reading.open_text(name))
-                if isinstance(sources[-1], reading.StandardInput):
-                    stack.callback(sources[-1].close)
-            key = [
-                VERSION,
-                [getattr(cleaning, item.name) for item in fields(Cleaning)],
-                [source.stamp() for source in sources],
-            ]
-            digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-            entry = root / f"{reading.short_name(names[0])}-{digest[:16]}"
-            if (ready := _open(entry)) is not None:
-                return ready
-            root.mkdir(parents=True, exist_ok=True)
-            with files.building(entry):
-                if (ready := _open(entry)) is None:
-                    _build(entry, sources, names, cleaning, report)
-                    ready = _open(entry)
-        except OSError as error:
-            raise GencliError(
-                f"cannot write the cache {root}: {error.strerror or error}",
-                "free some space, or set GENCLI_HOME to a folder on another disk",
-            ) from error
-    if ready is None:
-        raise GencliError(f"the cache {entry} was just written and cannot be read", "is the disk failing?")
-    return ready
+        sources: list[Source] = []
+        for name in names:
+            if name == "-":
+                with cache.writing(root):
+                    given = reading.StandardInput(root)
+                stack.callback(given.close)
+                sources.append(given)
+            else:
+                sources.append(reading.open_text(name))
+        key = [
+            VERSION,
+            [getattr(cleaning, item.name) for item in fields(Cleaning)],
+            [source.stamp() for source in sources],
+        ]
+        digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
+        entry = root / f"{reading.short_name(names[0])}-{digest[:16]}"
+        return cache.find(entry, _open, lambda entry: _build(entry, sources, names, cleaning, report))
 
 
 def _build(
