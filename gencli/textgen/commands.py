@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from gencli.core.recipe import Progress
     from gencli.textgen.evaluation import Stage
     from gencli.textgen.reading import Report
-    from gencli.textgen.sampling import Choice, Numbers, Strategy, Stream
+    from gencli.textgen.sampling import Choice, Strategy, Stream
+    from gencli.textgen.steps import Numbers
     from gencli.textgen.tokenizers import Tokenizer
 
 app = art("Train language models on texts, and let them write.")

@@ -37,26 +37,12 @@ class Recurrent(LanguageModel):
         self.dense = nn.Linear(width, vocabulary)
 
     def features(self, tokens: Tensor, state: Memory | None = None) -> tuple[Tensor, Memory]:
-        if state is not None and tokens.shape[1] == 1 and not self.training:
-            return self._next(tokens[:, 0], state)
         inputs = F.embedding(tokens, self.embedding)  # (B, T, embedding)
         if self.cell == "lstm":
             outputs, memory = self.layers(inputs, state)
             return self.dropout(outputs), memory
         outputs, hidden = self.layers(inputs, None if state is None else state[0])
         return self.dropout(outputs), (hidden,)
-
-    def _next(self, tokens: Tensor, state: Memory) -> tuple[Tensor, Memory]:
-        """One token a row, (B,): the same as the layers give, without what they prepare for long texts."""
-        x = F.embedding(tokens, self.embedding)  # (B, embedding)
-        memories: list[Memory] = []
-        for layer, weights in enumerate(self.layers.all_weights):
-            before = [tensor[layer] for tensor in state]
-            lstm = self.cell == "lstm"
-            memory: Memory = torch.lstm_cell(x, before, *weights) if lstm else (torch.gru_cell(x, *before, *weights),)
-            x = memory[0]
-            memories.append(memory)
-        return x[:, None], tuple(torch.stack(tensors) for tensors in zip(*memories, strict=True))
 
     def rows(self, state: Memory, indices: Tensor) -> Memory:
         return tuple(tensor.index_select(1, indices) for tensor in state)

@@ -13,10 +13,11 @@ import torch
 
 from gencli.core.device import generator
 from gencli.core.errors import GencliError, UsageError
-from gencli.textgen.language import LanguageModel, State
+from gencli.textgen import steps
+from gencli.textgen.language import LanguageModel
+from gencli.textgen.steps import Numbers, Steps
 from gencli.textgen.tokenizers import Tokenizer
 
-Numbers = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.int64]
 
 RECENT = 64  # tokens that a repetition penalty knows of
@@ -141,13 +142,12 @@ class Stream:
     """
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer, prompt: str, rows: int = 1) -> None:
-        self.model = model
-        self.device = next(model.parameters()).device
-        self.readable = _readable(model, tokenizer)
-        given = torch.as_tensor(tokenizer.encode(prompt).astype("int64"))
-        self.state: State = None
+        self.model, self.readable = model, _readable(model, tokenizer)
+        given = tokenizer.encode(prompt).astype(np.int64)
+        self.prompt = torch.from_numpy(given) if len(given) else torch.tensor([_beginning(tokenizer)])
+        self.steps: Steps | None = None  # once the prompt is read
         self.logits: Numbers | None = None  # (rows, V) of what comes next
-        self.unread = (given if len(given) else torch.tensor([_beginning(tokenizer)])).view(1, -1)
+        self.unread: Sequence[int] = ()  # the tokens pushed last
         self.recent = [deque(given[-RECENT:].tolist(), RECENT) for _ in range(rows)]
         self.decoders = [tokenizer.decoder() for _ in range(rows)]
         self.blanks = [False] * rows  # whether the next text's first blank stands in the prompt already
@@ -165,14 +165,14 @@ class Stream:
         return distribution(logits if rows is None else logits[rows], strategy, recent)
 
     def _read(self) -> Numbers:
-        """Read what was pushed, or the prompt at first."""
-        rows = len(self.decoders)
-        with torch.inference_mode():
-            logits, self.state = self.model.read(self.unread.to(self.device), self.state)
-            if len(logits) < rows:  # so far there was only the prompt
-                logits = logits.expand(rows, -1)
-                self.state = self.model.rows(self.state, torch.zeros(rows, dtype=torch.int64, device=self.device))
-            self.logits = logits.to("cpu", torch.float64).numpy() + self.readable
+        """Read the tokens pushed last, or the prompt at first."""
+        if self.steps is None:
+            logits, self.steps = steps.begin(self.model, self.prompt[None])
+            rows = [0] * len(self.decoders)
+            self.steps.keep(rows)
+            self.logits = logits[rows] + self.readable
+        else:
+            self.logits = self.steps.step(self.unread) + self.readable
         return self.logits
 
     def push(self, tokens: Sequence[int]) -> list[str]:
@@ -186,7 +186,7 @@ class Stream:
                 text, self.blanks[row] = text.removeprefix(" "), False
             texts.append(text)
             self.recent[row].append(token)
-        self.unread = torch.tensor(tokens)[:, None]
+        self.unread = tokens
         self.logits = None
         return texts
 
@@ -196,12 +196,12 @@ class Stream:
 
     def keep(self, rows: Sequence[int]) -> None:
         """Go on with some rows only, which are numbered anew."""
-        kept = torch.tensor(rows)
+        if self.steps is not None:
+            self.steps.keep(rows)
         self.decoders, self.blanks = [self.decoders[row] for row in rows], [self.blanks[row] for row in rows]
-        self.recent, self.unread = [self.recent[row] for row in rows], self.unread[kept]
+        self.recent = [self.recent[row] for row in rows]
+        self.unread = [self.unread[row] for row in rows] if self.unread else ()
         self.logits = None if self.logits is None else self.logits[rows]
-        with torch.inference_mode():
-            self.state = self.model.rows(self.state, kept.to(self.device))
 
 
 def _readable(model: LanguageModel, tokenizer: Tokenizer) -> Numbers:

@@ -132,20 +132,6 @@ class PreNormBlock(nn.Module):
         x = x + self.dropout(self.attention(self.attention_norm(x), cache, block, rotation))
         return x + self.dropout(self.contract(F.relu(self.expand(self.mlp_norm(x))).square()))
 
-    def next(self, x: Tensor, cache: Cache, block: int, rotation: Rotation) -> Tensor:
-        """One token a row, (B, width): the same as `forward` makes of (B, 1, width), in half as many operations.
-
-        Writing is made of nothing but their overhead.
-        """
-        attention, size = self.attention, (x.shape[1],)
-        projected = F.linear(F.layer_norm(x, size, self.attention_norm.weight), attention.inputs.weight)
-        turned = rotate(projected.view(-1, 3, attention.heads, attention.head_width), rotation)
-        keys, values = cache.add(block, turned[:, 1:].unsqueeze(3)).unbind(1)
-        mixed = F.scaled_dot_product_attention(turned[:, :1].transpose(1, 2), keys, values)
-        x = torch.addmm(x, mixed.view(x.shape), attention.output.weight.mT)
-        inner = F.linear(F.layer_norm(x, size, self.mlp_norm.weight), self.expand.weight).relu_().square_()
-        return torch.addmm(x, inner, self.contract.weight.mT)
-
 
 class PostNormBlock(nn.Module):
     """norm(x + attention(x)), then norm(x + feed-forward(x)), as in Vaswani et al. 2017 and in the textbook,
@@ -181,15 +167,16 @@ class Windowed(LanguageModel):
         found = []
         while tokens.shape[1]:
             if cache.length == self.window:
-                cache = self._moved_on(cache)
+                cache = self.moved_on(cache.tokens)
             room = self.window - cache.length
             new, tokens = tokens[:, :room], tokens[:, room:]
             cache = cache.before(new, self.window)
             found.append(self.look(new, cache))
         return (found[0] if len(found) == 1 else torch.cat(found, 1)), cache
 
-    def _moved_on(self, cache: Cache) -> Cache:
-        kept = cache.tokens[:, self.window - self.window // 2 :]
+    def moved_on(self, tokens: Tensor) -> Cache:
+        """What goes on from a full window, (B, window)."""
+        kept = tokens[:, self.window - self.window // 2 :]
         moved = Cache(kept, [], [kept.shape[1]])
         if kept.shape[1]:
             self.look(kept, moved)
@@ -242,12 +229,6 @@ class Transformer(Windowed):
     def look(self, tokens: Tensor, cache: Cache) -> Tensor:
         start, count = cache.length - tokens.shape[1], tokens.shape[1]
         rotation = self.cosines.narrow(0, start, count), self.sines.narrow(0, start, count)
-        if 1 == count < cache.length and not self.training and not torch.is_grad_enabled():
-            x = F.embedding(tokens[:, 0], self.embedding)
-            for index, block in enumerate(self.blocks):
-                assert isinstance(block, PreNormBlock)
-                x = block.next(x, cache, index, rotation)
-            return F.layer_norm(x, self.norm.normalized_shape, self.norm.weight)[:, None]
         x = self.dropout(F.embedding(tokens, self.embedding))
         for index, block in enumerate(self.blocks):
             x = block(x, cache, index, rotation)

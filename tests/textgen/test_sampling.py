@@ -19,6 +19,7 @@ from gencli.core.errors import GencliError, UsageError
 from gencli.textgen import models, sampling
 from gencli.textgen.language import LanguageModel
 from gencli.textgen.sampling import Piece, Stops, Strategy, Stream, distribution, draw, generate, joined, likeliest
+from gencli.textgen.steps import Numbers
 from gencli.textgen.tokenizers import Bytes, Characters, Symbols, Tokenizer, Words
 
 LETTERS = Characters("\nabcdefgh")  # 0 is the unknown token, 1 the line end, a is 2
@@ -486,9 +487,11 @@ def test_a_vocabulary_of_nothing_but_the_unknown() -> None:
 # ------------------------------------------------------------------ one step at a time
 
 
-@pytest.mark.parametrize("arch", ["lstm", "transformer"])
-def test_a_stream_goes_where_a_person_wants(arch: str) -> None:
-    model, strategy = network(arch).eval(), Strategy(1.0)
+@pytest.mark.parametrize("arch", ["lstm", "gru", "transformer", "transformer-book"])
+@pytest.mark.parametrize("context", [1, 5, 12])
+def test_a_stream_goes_where_a_person_wants(arch: str, context: int) -> None:
+    """What comes next is what the model makes of the whole text."""
+    model, strategy = network(arch, context=context).eval(), Strategy(1.0)
     stream = Stream(model, LETTERS, "abc")
     chosen = [5, 3, 2, 9, 4, 4, 6, 7, 2, 3, 8, 5]  # over the window's end
     for place, token in enumerate(chosen):
@@ -515,7 +518,7 @@ def test_a_stream_may_be_pushed_without_being_asked() -> None:
 
 
 def test_random_numbers_of_a_row_are_its_own() -> None:
-    def numbers(seed: int, rows: int) -> sampling.Numbers:
+    def numbers(seed: int, rows: int) -> Numbers:
         return np.stack(list(islice(sampling._uniform(seed, rows), 600)))
 
     first, few, other = numbers(1, 3), numbers(1, 1), numbers(2, 1)
