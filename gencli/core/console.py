@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from gencli.core.options import Common
+    from gencli.core.recipe import Progress, Result
 
 PLAIN_SECONDS = 5.0  # between plain lines off a terminal
 PREVIEW_SECONDS = 0.5  # between pictures drawn in the terminal
@@ -134,6 +135,36 @@ class Console:
                 yield bar
         else:
             yield _PlainBar(self, what, units)
+
+    @contextmanager
+    def training(
+        self,
+        name: str,
+        figures: Callable[[Mapping[str, Any]], Mapping[str, float]],
+        measured: Callable[[Progress], None],
+    ) -> Iterator[Callable[[Progress], None]]:
+        """What a training reports to: a bar with the `figures` of each log line, JSON lines where they are wanted,
+        and `measured` whenever there are figures on held-out data."""
+        with self.bar(f"training {name}") as bar:
+
+            def report(progress: Progress) -> None:
+                line = progress.line or {}
+                steps = (
+                    progress.step / progress.fraction if progress.fraction else progress.steps
+                )  # or the clock ends it
+                bar.update(progress.step, steps, figures(line))
+                if line and self.as_json:
+                    self.record(line)
+                if "evaluation" in line:
+                    measured(progress)
+
+            yield report
+
+    def trained(self, result: Result) -> None:
+        """How a training ended, and where the model is."""
+        self.note(f"{result.steps} steps in {clock(result.seconds)}")
+        if not self.as_json:
+            self.result(str(result.folder))
 
 
 def blocks(label: str, texts: Mapping[str, str]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ import gencli
 from gencli.core import store
 from gencli.core.device import Runtime, new_seed
 from gencli.core.errors import GencliError
-from gencli.core.options import O
+from gencli.core.options import O, spelling
 from gencli.core.outputs import command_line
 
 
@@ -56,6 +57,15 @@ def begin(art: str, name: str, options: O, seed: int | None, runtime: Runtime, *
             seed = before["seed"] if seed is None else seed
             options = type(options).from_dict({**before["options"], **options.named()})
         yield Run(art, folder, options, new_seed() if seed is None else seed, runtime)
+
+
+def resume_command(art: str, name: str, **flags: str | Path | Iterable[str] | None) -> str:
+    """What a person types to go on with a training; flags are repeated for several values."""
+    words = ["gencli", art, "train", "--name", name, "--resume"]
+    for flag, value in flags.items():
+        for one in [value] if isinstance(value, str | Path) else value or []:
+            words += [spelling(flag), str(one)]
+    return shlex.join(words)
 
 
 def earlier(folder: Path) -> Mapping[str, Any]:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gencli.core.commands import art
-from gencli.core.console import Console, clock
+from gencli.core.console import Console
 from gencli.core.errors import UsageError
 from gencli.core.options import Common, command
 from gencli.dream.options import DEFAULT_EPOCHS, BackboneTraining
@@ -80,21 +80,16 @@ def train(
         config = replace(run, options=options).config(
             data={"name": learnt.name, "fingerprint": learnt.fingerprint}, **describe(options, held_out)
         )
-        again = ["gencli", "dream", "train", "--name", name, "--data", data, "--resume"]
-        if data_root is not None:
-            again += ["--data-root", str(data_root)]
-        with console.bar(f"training {name}") as bar:
 
-            def report(progress: Progress) -> None:
-                line = progress.line or {}
-                figures = {key: float(value) for key, value in line.items() if key in {"loss", "accuracy"}}
-                bar.update(progress.step, progress.steps, figures)
-                if progress.line and console.as_json:
-                    console.record(progress.line)
-                if "evaluation" in line:
-                    top1, top5 = line["evaluation"]["top1"], line["evaluation"]["top5"]
-                    console.note(f"epoch {progress.epoch}: top-1 {top1:.1%}, top-5 {top5:.1%} of the held-out pictures")
+        def measured(progress: Progress) -> None:
+            found = (progress.line or {})["evaluation"]
+            top1, top5 = found["top1"], found["top5"]
+            console.note(f"epoch {progress.epoch}: top-1 {top1:.1%}, top-5 {top5:.1%} of the held-out pictures")
 
+        def figures(line: Mapping[str, Any]) -> dict[str, float]:
+            return {name: line[name] for name in ("loss", "accuracy") if name in line}
+
+        with console.training(name, figures, measured) as report:
             result = training.train(
                 recipe,
                 batches(learnt, options, runtime, seed),
@@ -103,9 +98,7 @@ def train(
                 options=durations,
                 runtime=runtime,
                 resume=resume,
-                resume_command=shlex.join(again),
+                resume_command=runs.resume_command("dream", name, data=data, data_root=data_root),
                 report=report,
             )
-        console.note(f"{result.steps} steps in {clock(result.seconds)}")
-        if not console.as_json:
-            console.result(str(run.folder))
+        console.trained(result)

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gencli.core.commands import art
-from gencli.core.console import Bar, Console, blocks, clock
+from gencli.core.console import Console, blocks, clock
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import Common, command
 from gencli.textgen.options import LanguageTraining, Sampling
@@ -164,18 +164,12 @@ def train(
 
     gencli textgen --model mine --prompt "Once upon"
     """
-    from gencli.core import device
+    from gencli.core import device, runs
     from gencli.textgen import training
 
     console = Console.start(common)
     runtime = device.start(common.device, common.precision, common.threads)
-    again = ["gencli", "textgen", "train", "--name", name, "--resume"]
-    for text in data:
-        again += ["--data", text]
-    if validation is not None:
-        again += ["--validation", validation]
-
-    with console.bar(f"training {name}") as bar:
+    with console.training(name, _figures, partial(_measured, console)) as report:
         result = training.train(
             data,
             name,
@@ -186,31 +180,27 @@ def train(
             resume=resume,
             runtime=runtime,
             stage=_stages(console),
-            report=lambda progress: _report(console, bar, progress),
-            resume_command=shlex.join(again),
+            report=report,
+            resume_command=runs.resume_command("textgen", name, data=data, validation=validation),
         )
-    console.note(f"{result.steps} steps in {clock(result.seconds)}")
-    if not console.as_json:
-        console.result(str(result.folder))
+    console.trained(result)
 
 
-def _report(console: Console, bar: Bar, progress: Progress) -> None:
-    line = progress.line or {}
+def _figures(line: Mapping[str, Any]) -> dict[str, float]:
     figures = {name: line[name] for name in ("loss", "bits_per_char") if name in line}
     if "tokens" in line:
         figures["tokens/s"] = line["tokens"] * line["rate"]
-    steps = progress.step / progress.fraction if progress.fraction else None  # a guess where the clock ends it
-    bar.update(progress.step, steps, figures)
-    if progress.line and console.as_json:
-        console.record(progress.line)
-    if "evaluation" in line:
-        held_out = line["evaluation"]
-        title = (
-            f"epoch {progress.epoch}, step {progress.step}, {clock(progress.seconds)}: held out "
-            f"{held_out['loss_nats']:.4f} nats a token, {held_out['bits_per_char']:.3f} bits a character"
-        )
-        texts = progress.preview if isinstance(progress.preview, dict) else {}
-        console.show_texts(title, "temperature", texts)
+    return figures
+
+
+def _measured(console: Console, progress: Progress) -> None:
+    held_out = (progress.line or {})["evaluation"]
+    title = (
+        f"epoch {progress.epoch}, step {progress.step}, {clock(progress.seconds)}: held out "
+        f"{held_out['loss_nats']:.4f} nats a token, {held_out['bits_per_char']:.3f} bits a character"
+    )
+    texts = progress.preview if isinstance(progress.preview, dict) else {}
+    console.show_texts(title, "temperature", texts)
 
 
 @app.command()
