@@ -44,7 +44,7 @@ FIXED = {"tokens", "vocabulary", "lowercase", "strip_html", "strip_punctuation",
 }  # what a model to go on from has settled
 MEASURED = 200_000  # held-out tokens, of more
 LONGEST = 2_000  # steps between measurements, where an epoch has more
-COUNTED = 20_000_000  # tokens that the models which only count are fitted to
+COUNTED, COUNTED_AT_ONCE = 20_000_000, 1_000_000  # tokens that the models which only count are fitted to
 SHOWN_PROMPT = 40  # characters of the text that begin the samples where no prompt is given
 
 
@@ -342,7 +342,8 @@ class _Training:
 
         def runs_of(text: Tokens) -> Iterator[npt.NDArray[np.int64]]:
             if not self.options.documents:
-                yield text.read(0, COUNTED).astype(np.int64)
+                for start in range(0, min(len(text), COUNTED), COUNTED_AT_ONCE):
+                    yield text.read(start, COUNTED_AT_ONCE).astype(np.int64)
                 return
             for start, stop in zip(text.documents, [*text.documents[1:], len(text)], strict=True):
                 if start < COUNTED:
