@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from gencli.core import files
+from gencli.core.drawn import sets
 from gencli.core.errors import GencliError, MissingError
 from gencli.core.layouts import (
     Item,
@@ -44,6 +45,7 @@ CIFAR_CLASSES = (
 CIFAR_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
 CIFAR_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
 CELEBA_PARTS = {"train": (0,), "val": (1, 2), "test": (2, 1)}  # the partition's numbers, the best first
+_FORMS = {"mnist": (28, 1), "fashion-mnist": (28, 1), "cifar10": (32, 3), "facades": (256, 3)}
 TIMEOUT = 30  # seconds without a byte after which a download has failed
 
 
@@ -62,11 +64,11 @@ class KnownSet:
 
 @dataclass(frozen=True)
 class Description:
-    """A known set for people: `where` it is (None: not there), how to `get` it, and under what `licence`."""
+    """A known or drawn set for people: `where` it is (None: not there), how to `get` it, and its `licence`."""
 
     name: str
     about: str
-    where: Path | None
+    where: str | None
     get: str
     licence: str
 
@@ -76,14 +78,22 @@ def names() -> tuple[str, ...]:
     return tuple(_SETS)
 
 
+def all_names() -> tuple[str, ...]:
+    """The names of all known sets and of the drawn ones."""
+    return (*_SETS, *sets.SETS)
+
+
 def describe(name: str, root: Path | None = None) -> Description:
     """What is known of a set, and whether it lies below `root` (default `GENCLI_HOME/data`)."""
+    if name in sets.SETS:
+        more = f"nothing to get; {name}:{3 * sets.USUAL} makes so many to learn from in place of {sets.USUAL}"
+        return Description(name, sets.SETS[name].about, "drawn when first used", more, "Apache-2.0")
     root = root or files.home() / "data"
     known = _SETS[name]
     layout = known.find(root)
     get = "downloaded when first used, or by hand: " if known.download else ""
     get += f"put {known.files} into {root} (from {known.origin})"
-    return Description(name, known.about, layout.where if layout else None, get, known.licence)
+    return Description(name, known.about, str(layout.where) if layout else None, get, known.licence)
 
 
 def find(name: str, root: Path) -> Layout:
@@ -367,3 +377,11 @@ _SETS = {
         ),
     )
 }
+
+
+def usual_form(name: str) -> tuple[int, int]:
+    """The side in pixels and the channels in which the pictures of a set are mostly used; 64 and 3 for any other."""
+    if name.startswith("@"):
+        drawn = sets.find(name)
+        return drawn.size, drawn.channels
+    return _FORMS.get(name, (64, 3))

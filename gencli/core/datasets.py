@@ -1,9 +1,6 @@
 """From a name, a folder or an archive to a picture set: decoded once, then a memory map of the cache.
 
-An entry of the cache is a folder below `GENCLI_HOME/cache/pictures` with `pictures.npy` (uint8, N x C x H
-x W), `labels.npy` and `attributes.npy` where there are any, and `index.json`. Its name is made of the
-sources' names, sizes and times and of the settings. An entry is built beside its place under a lock and
-renamed into it whole, so that an interrupted or a second process never leaves or meets a part of one.
+An entry's name in the cache is made of the sources' names, sizes and times and of the settings.
 """
 
 from __future__ import annotations
@@ -12,16 +9,18 @@ import hashlib
 import json
 import logging
 import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gencli.core import cache, catalogue, files
+from gencli.core import cache, catalogue, entries, files
 from gencli.core.decode_pool import Crop, Form, Task, decode_many
+from gencli.core.drawn import sets
+from gencli.core.drawn.sets import DrawnSet
+from gencli.core.entries import Known
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.layouts import Layout, Listing, NoPartError, Split, arrange_folders, open_sources
 from gencli.core.sources import Member, Source
@@ -34,6 +33,7 @@ log = logging.getLogger("gencli")
 Report = Callable[[int, int], None]
 
 VERSION = 1  # of the decoding: raise it when the same file gives other pixels
+DRAWN_AT_ONCE = 500  # pictures
 FEW, FEW_BYTES = 500, 16 << 20  # so few are decoded before a second process has started
 
 
@@ -50,11 +50,12 @@ def load(
 ) -> PictureSet:
     """Load a picture set: `size` x `size` pixels, antialiased, sRGB (3 channels) or luminance (1).
 
-    `data` is a known name (`catalogue.names()`), a folder, a zip or tar, a picture, or several of these
-    together. `root` is where known sets lie (default `GENCLI_HOME/data`). `split` is the part; NoPartError
-    when the set has none such. `limit` takes that many pictures, evenly spread over the set. `crop` is what
-    to keep of a picture that is not square (default "center"; facades: "left", the photograph).
-    Transparency is laid on white. `report(done, total)` is called while decoding.
+    `data` is a known name (`catalogue.names()`), a drawn set (`@glyphs`, `@faces:5000`), a folder, a zip or
+    tar, a picture, or several of the last three together. `root` is where known sets lie (default
+    `GENCLI_HOME/data`). `split` is the part; NoPartError when the set has none such. `limit` takes that many
+    pictures, evenly spread over the set. `crop` is what to keep of a picture that is not square (default
+    "center"; facades: "left", the photograph). Transparency is laid on white. `report(done, total)` is called
+    while decoding.
 
     Raises UsageError, MissingError (says what to put where), or GencliError when no picture can be read.
     """
@@ -62,17 +63,45 @@ def load(
         raise UsageError(f"cannot make pictures of size {size} with {channels} channels", "channels are 1 or 3")
     if limit is not None and limit < 1:
         raise UsageError(f"cannot load {limit} pictures", "give a limit of 1 or more")
+    if isinstance(data, str) and data.startswith("@"):
+        return _drawn(sets.find(data), Form(size, channels), split, limit, report)
     layout = find(data, root)
     form = Form(size, channels, crop or layout.crop)
-    entry = _entry(layout, form, split, limit)
 
     def build(entry: Path) -> None:
         listing = _limited(layout.arrange(split), limit)
         if not listing.items:
             raise GencliError(f"no pictures of {layout.name} for {split} in {layout.where}")
-        _build(entry, layout.name, listing, form, report)
+        entries.build(
+            entry, layout.name, len(listing.items), form, lambda path: _decode(path, layout.name, listing, form, report)
+        )
 
-    return cache.find(entry, _open, build)
+    stamps = [source.stamp() for source in layout.sources]
+    return cache.find(_entry(layout.name, form, split, limit, stamps), entries.open_entry, build)
+
+
+def _drawn(drawn: DrawnSet, form: Form, split: Split, limit: int | None, report: Report | None) -> PictureSet:
+    """A part of a drawn set."""
+    count = min(drawn.part(split), limit or drawn.count)
+
+    def fill(path: Path) -> Known:
+        truths = []
+        with path.open("wb") as file:
+            entries.write_header(file, count, form)
+            for first in range(0, count, DRAWN_AT_ONCE):
+                many = min(DRAWN_AT_ONCE, count - first)
+                pixels, truth = drawn.pictures(split, form.size, form.channels, first, many)
+                file.write(pixels.tobytes())
+                truths.append(truth)
+                if report:
+                    report(first + many, count)
+        truth = np.concatenate(truths)
+        if drawn.classes:
+            return Known(count, truth, drawn.classes)
+        return Known(count, attributes=truth, attribute_names=drawn.attributes)
+
+    place = _entry(drawn.name, form, split, count, ["drawn", sets.VERSION])
+    return cache.find(place, entries.open_entry, lambda entry: entries.build(entry, drawn.name, count, form, fill))
 
 
 def train_and_test(
@@ -108,11 +137,6 @@ def find(data: str | Path | Sequence[str | Path], root: Path | None = None) -> L
 
     Raises UsageError for a name that means nothing, MissingError for a known set that has to be put there.
     """
-    if isinstance(data, str) and data.startswith("@"):
-        raise UsageError(
-            f"there is no drawn picture set {data}",
-            f"known sets: {', '.join(catalogue.names())}; or give a folder",
-        )
     if isinstance(data, str) and data in catalogue.names():
         return catalogue.find(data, root or files.home() / "data")
     paths = [Path(one).expanduser() for one in ([data] if isinstance(data, str | Path) else data)]
@@ -126,43 +150,11 @@ def find(data: str | Path | Sequence[str | Path], root: Path | None = None) -> L
     return Layout(name, paths[0], sources, lambda split: arrange_folders(sources, split))
 
 
-def _entry(layout: Layout, form: Form, split: Split, limit: int | None) -> Path:
+def _entry(name: str, form: Form, split: Split, limit: int | None, stamps: Sequence[Any]) -> Path:
     """The place in the cache of one part of a set in one form."""
-    stamps = [source.stamp() for source in layout.sources]
-    key = [VERSION, layout.name, split, limit, form.size, form.channels, form.crop, stamps]
+    key = [VERSION, name, split, limit, form.size, form.channels, form.crop, stamps]
     digest = hashlib.sha256(json.dumps(key).encode()).hexdigest()
-    return cache.folder("pictures") / f"{layout.name}-{split}-{form.size}-{digest[:16]}"
-
-
-def _open(entry: Path) -> PictureSet | None:
-    """The picture set of a cache entry; None when there is none or it is damaged."""
-    try:
-        index = json.loads((entry / "index.json").read_text(encoding="utf-8"))
-        arrays = {name: _array(entry / f"{name}.npy") for name in index["arrays"]}
-        pictures = arrays["pictures"]
-        if any(len(array) != index["count"] for array in arrays.values()) or pictures.dtype != np.uint8:
-            return None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    import torch
-
-    from gencli.core.pictures import PictureSet
-
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return PictureSet(
-        tensors["pictures"],
-        tensors.get("labels"),
-        tuple(index["classes"]),
-        tensors.get("attributes"),
-        tuple(index["attribute_names"]),
-        index["fingerprint"],
-        index["name"],
-    )
-
-
-def _array(path: Path) -> Any:
-    # "c", copy on write: torch accepts it as writable, and the file never changes
-    return np.load(path, mmap_mode="c", allow_pickle=False)
+    return cache.folder("pictures") / f"{name}-{split}-{form.size}-{digest[:16]}"
 
 
 def _limited(listing: Listing, limit: int | None) -> Listing:
@@ -184,55 +176,11 @@ def _picked(listing: Listing, rows: Sequence[int]) -> Listing:
     )
 
 
-def _build(entry: Path, name: str, listing: Listing, form: Form, report: Report | None) -> None:
-    """Decode all pictures of a listing into a new cache entry."""
-    part = entry.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)  # of a process that was killed: the lock says nobody else is at it
-    part.mkdir()
-    needed, free = form.bytes * len(listing.items), shutil.disk_usage(part).free
-    try:
-        if needed > free:
-            raise GencliError(
-                f"{name} needs {needed / 1e9:.1f} GB; {entry.parent} has {free / 1e9:.1f} GB free",
-                "free some space, choose a smaller size or limit, or set GENCLI_HOME to another disk",
-            )
-        good = _decode(part / "pictures.npy", name, listing, form, report)
-        listing = _picked(listing, good)
-        arrays = ["pictures"]
-        if listing.labels is not None:
-            np.save(part / "labels.npy", np.array(listing.labels, dtype=np.int64))
-            arrays.append("labels")
-        if listing.attributes is not None:
-            np.save(part / "attributes.npy", np.array(listing.attributes, dtype=np.bool_))
-            arrays.append("attributes")
-        described = {"classes": list(listing.classes), "attribute_names": list(listing.attribute_names)}
-        digest = hashlib.sha256(json.dumps(described).encode())
-        for array in arrays:
-            with (part / f"{array}.npy").open("rb") as file:  # not mapped: that would count as our memory
-                np.lib.format.read_magic(file)
-                digest.update(repr(np.lib.format.read_array_header_1_0(file)).encode())
-                while block := file.read(1 << 20):
-                    digest.update(block)
-        index = {
-            "name": name,
-            "count": len(good),
-            "arrays": arrays,
-            "fingerprint": digest.hexdigest(),
-            **described,
-        }
-        files.write_json(part / "index.json", index)
-        shutil.rmtree(entry, ignore_errors=True)  # a damaged one
-        part.rename(entry)
-        files.sync_folder(entry.parent)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
-
-
-def _decode(path: Path, name: str, listing: Listing, form: Form, report: Report | None) -> list[int]:
-    """Decode a listing into an array file; the rows that could be decoded, which are those in the file."""
+def _decode(path: Path, name: str, listing: Listing, form: Form, report: Report | None) -> Known:
+    """Decode a listing into an array file; what is known of those that could be decoded."""
     count, bad = len(listing.items), dict[int, str]()  # what is wrong, by row
     with path.open("w+b") as file:
-        _write_header(file, count, form)
+        entries.write_header(file, count, form)
         start = file.tell()
         few = count < FEW and sum(item.member.size for item in listing.items) < FEW_BYTES
         with closing(decode_many(_tasks(listing, bad), form, 1 if few else min(cores(), 16))) as outcomes:
@@ -257,11 +205,12 @@ def _decode(path: Path, name: str, listing: Listing, form: Form, report: Report 
                     file.write(pixels)
             file.truncate(start + len(good) * form.bytes)
             file.seek(0)
-            _write_header(file, len(good), form)
+            entries.write_header(file, len(good), form)
             assert file.tell() == start
         file.flush()
         os.fsync(file.fileno())
-    return good
+    kept = _picked(listing, good)
+    return Known(len(good), kept.labels, kept.classes, kept.attributes, kept.attribute_names)
 
 
 def _tasks(listing: Listing, bad: dict[int, str]) -> Iterator[Task]:
@@ -279,12 +228,6 @@ def _tasks(listing: Listing, bad: dict[int, str]) -> Iterator[Task]:
                 bad[wanted[member]] = f"{name}: {data.message}"
             else:
                 yield Task(wanted[member], name, data)
-
-
-def _write_header(file: BinaryIO, count: int, form: Form) -> None:
-    """The header of a uint8 array. numpy leaves room in it: one for fewer pictures takes the same bytes."""
-    shape = (count, form.channels, form.size, form.size)
-    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
 
 
 def _report_faults(name: str, faults: Sequence[str], count: int) -> None:

@@ -216,13 +216,13 @@ def pull_model(
 @data.command("list")
 @command
 def list_data(common: Common, data_root: DataRoot = None) -> None:
-    """List the known picture sets and where they are."""
+    """List the picture sets that are drawn or known, and where they are."""
     from gencli.core import catalogue
 
     console = Console.start(common)
-    for about in (catalogue.describe(name, data_root) for name in catalogue.names()):
+    for about in (catalogue.describe(name, data_root) for name in catalogue.all_names()):
         if common.json:
-            console.record({"name": about.name, "about": about.about, "where": about.where and str(about.where)})
+            console.record({"name": about.name, "about": about.about, "where": about.where})
         else:
             console.result(f"{about.name}\t{about.where or 'not here'}\t{about.about}")
 
@@ -238,17 +238,9 @@ def show_data(
     from gencli.core import catalogue
 
     console = Console.start(common)
-    if name not in catalogue.names():
-        raise UsageError(f"no picture set is called {name}", f"known are {', '.join(catalogue.names())}")
-    about = catalogue.describe(name, data_root)
-    where = str(about.where) if about.where else None
-    values = {
-        "name": about.name,
-        "about": about.about,
-        "where": where,
-        "get": about.get,
-        "licence": about.licence,
-    }
+    if name not in catalogue.all_names():
+        raise UsageError(f"no picture set is called {name}", f"known are {', '.join(catalogue.all_names())}")
+    values = asdict(catalogue.describe(name, data_root))
     if common.json:
         console.record(values)
         return

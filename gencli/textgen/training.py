@@ -44,7 +44,7 @@ FIXED = {"tokens", "vocabulary", "lowercase", "strip_html", "strip_punctuation",
 }  # what a model to go on from has settled
 MEASURED = 200_000  # held-out tokens, of more
 LONGEST = 2_000  # steps between measurements, where an epoch has more
-COUNTED, COUNTED_AT_ONCE = 20_000_000, 1_000_000  # tokens that the models which only count are fitted to
+COUNTED, COUNTED_AT_ONCE = 20 << 20, 1 << 20  # tokens that the models which only count are fitted to
 SHOWN_PROMPT = 40  # characters of the text that begin the samples where no prompt is given
 
 

@@ -342,7 +342,7 @@ def test_descriptions_say_what_is_there(root: Path, home: Path) -> None:
     write(root / "MNIST" / "raw", mnist_files())
     known = {name: catalogue.describe(name, root) for name in catalogue.names()}
     assert [name for name, about in known.items() if about.where] == ["mnist"]
-    assert known["mnist"].where == root / "MNIST" / "raw"
+    assert known["mnist"].where == str(root / "MNIST" / "raw")
     assert "downloaded" in known["mnist"].get
     assert "downloaded" not in known["celeba"].get
     assert all(about.about and about.licence for about in known.values())

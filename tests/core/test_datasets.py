@@ -323,14 +323,45 @@ def test_a_member_that_claims_too_much_is_not_read(
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
-    [("@glyphs", "no drawn picture set @glyphs"), ("no-such-set", "neither a known picture set")],
+    ("data", "told", "hint"),
+    [
+        ("@dogs", "no drawn picture set @dogs", "@glyphs"),
+        ("@glyphs:many", "'many' is no number", "@glyphs:50000"),
+        ("no-such-set", "neither a known picture set", "tiny-imagenet"),
+    ],
 )
-def test_what_means_nothing_is_a_usage_error_with_the_known_names(data: str, told: str) -> None:
+def test_what_means_nothing_is_a_usage_error_with_the_known_names(data: str, told: str, hint: str) -> None:
     with pytest.raises(UsageError, match=told) as caught:
         load(data, size=8)
     assert caught.value.hint is not None
-    assert "tiny-imagenet" in caught.value.hint
+    assert hint in caught.value.hint
+
+
+def test_drawn_sets_have_parts_that_share_no_picture() -> None:
+    train, test = datasets.train_and_test("@glyphs:300", size=28, channels=1)
+    assert (len(train), len(test)) == (300, 30)
+    assert train.shape == (1, 28, 28) and len(train.classes) == 36
+    assert train.labels is not None and int(train.labels.max()) <= 35
+    assert not {p.numpy().tobytes() for p in train.pictures} & {p.numpy().tobytes() for p in test.pictures}
+    again = load("@glyphs:300", size=28, channels=1)
+    assert again.fingerprint == train.fingerprint != test.fingerprint
+
+
+def test_drawn_pictures_are_the_same_however_many_there_are() -> None:
+    few, more = load("@faces:20", size=16), load("@faces:30", size=16)
+    assert torch.equal(more.pictures[:20], few.pictures)
+    assert few.attributes is not None and few.attributes.shape == (20, len(few.attribute_names))
+    assert "smiling" in few.attribute_names
+    limited = load("@faces:30", size=16, limit=20)
+    assert limited.fingerprint == few.fingerprint
+
+
+def test_drawn_pictures_become_grey_or_coloured() -> None:
+    colour, grey = load("@faces:4", size=32), load("@faces:4", size=32, channels=1)
+    wanted = (colour.pictures.double() * torch.tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True)
+    assert float((grey.pictures - wanted).abs().max()) <= 0.51
+    glyphs = load("@glyphs:4", size=28)
+    assert glyphs.shape == (3, 28, 28) and torch.equal(glyphs.pictures[:, 0], glyphs.pictures[:, 2])
 
 
 def test_wrong_options_are_refused(tmp_path: Path) -> None:
