@@ -8,12 +8,12 @@ has the same bytes whatever block it is drawn in. A distance is negative inside 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-Field: TypeAlias = npt.NDArray[np.float32]
+Field: TypeAlias = npt.NDArray[np.floating[Any]]
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Number: TypeAlias = "Field | float"
 

@@ -40,8 +40,8 @@ def paint_body(patch: Patch, t: Traits) -> None:
     neck = np.abs(x) - 0.088 * pose.scale - 0.5 * np.clip(y - 0.84, 0, 1)
     skin = np.maximum(neck, 0.70 - y)
     chest = ellipse(x, y - 0.98 - 0.12, wear.shoulders * 0.62, 0.20)
-    side = np.clip(0.55 * x * pose.light / 0.12, -1, 1)[:, None]
-    colour = head.skin * 0.93 + (head.shadow - head.skin) * np.maximum(-side, 0) * 0.7
+    lit = np.clip(0.55 * x * pose.light / 0.12, -1, 1)[:, None]
+    colour = head.skin * 0.93 + (head.shadow - head.skin) * np.maximum(-lit, 0) * 0.7
     patch.cover(patch.edge(np.minimum(skin, chest)), colour)
     under = head_distance(patch, t, 0.05)
     patch.cover(patch.edge(np.minimum(skin, chest)) * soft(under, 0.05), head.shadow * 0.92, 0.85)
