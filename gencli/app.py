@@ -30,6 +30,7 @@ def build() -> typer.Typer:
     from gencli.house.commands import data, info, models
     from gencli.stylize.commands import app as stylize
     from gencli.textgen.commands import app as textgen
+    from gencli.vae.commands import app as vae
 
     app = App(HELP)
 
@@ -44,6 +45,7 @@ def build() -> typer.Typer:
     app.add_typer(stylize, name="stylize", rich_help_panel="Arts")
     app.add_typer(textgen, name="textgen", rich_help_panel="Arts")
     app.add_typer(dream, name="dream", rich_help_panel="Arts")
+    app.add_typer(vae, name="vae", rich_help_panel="Arts")
     app.add_typer(models, name="models", rich_help_panel="House")
     app.add_typer(data, name="data", rich_help_panel="House")
     app.command("info", rich_help_panel="House")(info)

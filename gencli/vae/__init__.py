@@ -1,0 +1,1 @@
+"""Variational autoencoders: pictures as points of a latent space, and back."""

@@ -1,0 +1,44 @@
+"""How good an autoencoder is on pictures it has not seen."""
+
+from __future__ import annotations
+
+import torch
+
+from gencli.core.datasets import Report
+from gencli.core.device import Runtime, generator
+from gencli.core.pictures import PictureSet, in_order
+from gencli.vae.losses import importance_weighted, reparameterize
+from gencli.vae.models import Autoencoder
+from gencli.vae.training import normal
+
+AT_ONCE = 2000  # latents decoded side by side
+
+
+@torch.no_grad()
+def log_likelihood(
+    net: Autoencoder,
+    pictures: PictureSet,
+    runtime: Runtime,
+    samples: int,
+    seed: int,
+    report: Report | None = None,
+) -> float:
+    """The mean importance-weighted estimate of log p(picture), in nats (Burda et al. 2016), from so many samples of
+    the latents each. Leaves the model as it was."""
+    training = net.training
+    net.eval()
+    draw, total = generator(seed, 4), 0.0
+    rows = max(1, AT_ONCE // samples)
+    for batch in in_order(pictures, rows, device=runtime.device):
+        labels = batch.labels if net.classes else None
+        mean, log_var = net.encode(batch.pictures, labels)  # (N, L)
+        noise = normal((samples, *mean.shape), draw, mean.device)
+        latents = reparameterize(mean, log_var, noise)  # (K, N, L)
+        repeated = None if labels is None else labels.repeat(samples)
+        logits = net.decode(latents.flatten(0, 1), repeated)
+        loss = net.negative_log_likelihood(logits, batch.pictures.repeat(samples, 1, 1, 1))
+        if report:
+            report(int(batch.indices[-1]) + 1, len(pictures))
+        total += float(importance_weighted(-loss.view(samples, -1), latents, mean, log_var).double().sum())
+    net.train(training)
+    return total / len(pictures)

@@ -1,0 +1,124 @@
+"""The options of `gencli vae`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+from gencli.core.errors import UsageError
+from gencli.core.options import Flag, Minutes, Options, Steps
+
+DEFAULT_EPOCHS = 30.0
+SMALL = 32  # pixels of a side up to which grey pictures count as small: digits, letters
+LATENT = {"small": 20, "large": 128}
+WIDTHS = {
+    "dense": (512, 512, 512),
+    "residual": (32, 64, 128, 256),
+    "faces": (32, 64, 128, 256),
+    "dense-book": (512,),
+}
+ARCHITECTURES = ("dense", "residual", "faces", "dense-book", "conv-book", "wide-book")
+LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
+
+BOOK: Mapping[str, Any] = {
+    "likelihood": "bernoulli",
+    "size": 28,
+    "colors": "grey",
+    "latent": 2,
+    "batch_size": 128,
+    "rate": 1e-3,
+    "schedule": "constant",
+    "average": 0.0,
+}
+
+
+@dataclass(frozen=True)
+class VaeTraining(Options):
+    """How `gencli vae train` trains a variational autoencoder."""
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "conv": {**BOOK, "arch": "conv-book"},
+        "book": {**BOOK, "arch": "conv-book", "beta": 0.5},
+        "conv-wide": {**BOOK, "arch": "wide-book", "optimizer": "rmsprop", "batch_size": 16, "epochs": 10.0},
+        "dense": {**BOOK, "arch": "dense-book", "epochs": 50.0},
+        "faces": {**BOOK, "arch": "faces", "size": 64, "colors": "rgb", "latent": 200, "rate": 5e-4, "flip": True},
+    }
+
+    steps: Steps = None
+    epochs: Annotated[
+        float | None,
+        Flag(
+            "Train for this many passes over the data.",
+            minimum=0,
+            shown_default=f"{DEFAULT_EPOCHS:g} if nothing else ends it",
+        ),
+    ] = None
+    minutes: Minutes = None
+
+    size: Annotated[
+        int | None,
+        Flag("Side of the pictures in pixels.", minimum=8, maximum=256, shown_default="28 or 64, as the set"),
+    ] = None
+    colors: Annotated[str, Flag("Grey or colour pictures.", choices=("auto", "grey", "rgb"))] = "auto"
+    latent: Annotated[
+        int | None,
+        Flag(
+            "Latent dimensions.",
+            minimum=1,
+            maximum=4096,
+            shown_default=f"{LATENT['small']} for small grey pictures, else {LATENT['large']}",
+        ),
+    ] = None
+    arch: Annotated[
+        str,
+        Flag(
+            "Dense layers, residual or strided convolutions, or a textbook's; auto: dense for small grey pictures, "
+            "else residual.",
+            choices=("auto", *ARCHITECTURES),
+        ),
+    ] = "auto"
+    widths: Annotated[
+        tuple[int, ...] | None,
+        Flag("Units of each dense layer, or channels of each halving.", minimum=1, shown_default="by the architecture"),
+    ] = None
+    blocks: Annotated[int, Flag("Residual blocks of each halving.", minimum=0)] = 1
+
+    likelihood: Annotated[
+        str,
+        Flag(
+            "What a pixel is distributed as; auto: bernoulli for grey pictures, else logistic.",
+            choices=("auto", *LIKELIHOODS),
+        ),
+    ] = "auto"
+    beta: Annotated[float, Flag("Weight of the KL divergence.", minimum=0)] = 1.0
+    free_bits: Annotated[float, Flag("Nats of KL that each latent dimension has for nothing.", minimum=0)] = 0.0
+    warm_up: Annotated[float, Flag("Share of the training in which the KL's weight rises from 0.", 0, 1)] = 0.0
+    deterministic: Annotated[bool, Flag("A plain autoencoder: no noise in the latents, no KL.")] = False
+    denoise: Annotated[
+        float, Flag("Share of the pixels of each input made white; the target stays clean.", 0, 0.95)
+    ] = 0.0
+    conditional: Annotated[bool, Flag("Learn from the labels too: pictures can then be drawn of a class.")] = False
+
+    batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 256
+    optimizer: Annotated[str, Flag("How the weights are changed.", choices=("adam", "rmsprop"))] = "adam"
+    rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 2e-3
+    schedule: Annotated[
+        str,
+        Flag(
+            "Course of the learning rate: up and down a cosine, or the same throughout.", choices=("cosine", "constant")
+        ),
+    ] = "cosine"
+    average: Annotated[
+        float, Flag("Share of the running mean of the weights kept each step; 0: no mean.", 0, 0.99999)
+    ] = 0.998
+    flip: Annotated[bool, Flag("Mirror half of the pictures, left to right.")] = False
+    held_out: Annotated[float, Flag("Share held out where the set has no test part.", 0.001, 0.9)] = 0.05
+    limit: Annotated[int | None, Flag("Most pictures to learn from.", minimum=2, shown_default="all")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.deterministic and (self.beta not in {0.0, 1.0} or self.free_bits or self.warm_up):
+            raise UsageError(
+                "--deterministic has no KL divergence to weigh", "leave out --beta, --free-bits and --warm-up"
+            )

@@ -1,0 +1,150 @@
+"""A trained autoencoder, ready to make pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gencli.core import datasets, store
+from gencli.core.datasets import Report
+from gencli.core.device import Runtime, generator
+from gencli.core.errors import GencliError, UsageError
+from gencli.core.images import Picture
+from gencli.core.pictures import PictureSet, in_order, resize
+from gencli.vae import models
+from gencli.vae.models import Autoencoder
+from gencli.vae.training import normal
+
+AT_ONCE = 128  # pictures decoded side by side
+
+
+@dataclass(frozen=True)
+class Trained:
+    """An autoencoder in evaluation mode, and its `config.json`."""
+
+    name: str
+    net: Autoencoder
+    config: dict[str, Any]
+    runtime: Runtime
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes it has learnt to draw; none, if it is not conditional."""
+        return tuple(self.config["classes"]) if self.net.classes else ()
+
+    def label(self, name: str | None) -> int | None:
+        """The number of a class, None for none. Raises UsageError when the model and the wish do not fit."""
+        if name is None:
+            return None
+        if not self.classes:
+            raise UsageError(f"{self.name} has not learnt classes", "train one with --conditional")
+        if name not in self.classes:
+            raise UsageError(f"{self.name} has no class {name}", f"it has {', '.join(self.classes)}")
+        return self.classes.index(name)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (N, latent) → pictures (N, 3, H, W) in [0, 1] on the CPU; grey ones as three equal channels."""
+        made = []
+        for first in range(0, len(latents), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            known = None if labels is None else labels[some].to(self.runtime.device)
+            logits = self.net.decode(latents[some].to(self.runtime.device), known)
+            made.append(logits.sigmoid().float().cpu())
+        return torch.cat(made).expand(-1, 3, -1, -1)
+
+    @torch.no_grad()
+    def encode(self, pictures: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Pictures (N, 3, H, W) in [0, 1], as `fitted` makes them → the means of their latents (N, latent)."""
+        channels = self.net.shape[0]
+        given = pictures if channels == 3 else grey(pictures)
+        mean, _ = self.net.encode(
+            given.to(self.runtime.device), None if labels is None else labels.to(self.runtime.device)
+        )
+        return mean.float().cpu()
+
+    @torch.no_grad()
+    def encode_all(self, pictures: PictureSet) -> Tensor:
+        """The means of a whole set's latents, (N, latent) on the CPU."""
+        return torch.cat(
+            [
+                self.net.encode(batch.pictures, batch.labels if self.net.classes else None)[0].float().cpu()
+                for batch in in_order(pictures, AT_ONCE, device=self.runtime.device)
+            ]
+        )
+
+    def fitted(self, picture: Picture) -> Tensor:
+        """The central square of any picture as the model wants it: (1, 3, H, W), transparency on white."""
+        rgb = picture.rgb if picture.alpha is None else picture.rgb * picture.alpha + (1 - picture.alpha)
+        height, width = rgb.shape[-2:]
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        square = rgb[..., top : top + side, left : left + side]
+        _, wanted_height, wanted_width = self.net.shape
+        return resize(square, (wanted_height, wanted_width)).clamp(0, 1)
+
+    def drawn(self, count: int, seed: int, temperature: float = 1.0, label: int | None = None) -> Tensor:
+        """`count` pictures from the prior, (N, 3, H, W). `temperature` is the deviation of the latents drawn; of a
+        conditional model every class in turn, or that of a `label`."""
+        latents = normal((count, self.net.latent), generator(seed), torch.device("cpu")) * temperature
+        if not self.net.classes:
+            return self.decode(latents)
+        labels = torch.full((count,), label) if label is not None else torch.arange(count) % self.net.classes
+        return self.decode(latents, labels)
+
+
+def held_out(loaded: Trained, data: Sequence[str] | None, root: Path | None, report: Report | None) -> PictureSet:
+    """Pictures a model was not trained on: of `data`, or what was held out of its own set.
+
+    Raises GencliError when its own set is not there any more, or not as it was.
+    """
+    channels, size, _ = loaded.net.shape
+    options, about = loaded.config["options"], loaded.config["data"]
+    named = list(data or about["names"])
+    learnt, held = datasets.train_and_test(
+        named[0] if len(named) == 1 else named,
+        size=size,
+        channels=channels,
+        root=root,
+        report=report,
+        limit=None if data else options["limit"],
+        held_out=options["held_out"],
+        seed=loaded.config["seed"],
+    )
+    if not data and learnt.fingerprint != about["fingerprint"]:
+        raise GencliError(
+            f"{about['name']} is not what it was when {loaded.name} was trained", "name pictures with --data"
+        )
+    if loaded.net.classes and held.classes != tuple(loaded.config["classes"]):
+        raise UsageError(f"{held.name} has other classes than {loaded.name}", "name pictures of the same classes")
+    return held
+
+
+def grey(pictures: Tensor) -> Tensor:
+    """Luminance (N, 1, H, W) of (N, 3, H, W), ITU-R BT.601."""
+    weights = pictures.new_tensor([0.299, 0.587, 0.114]).view(1, 3, 1, 1)
+    return (pictures * weights).sum(1, keepdim=True)
+
+
+def load(which: str, runtime: Runtime) -> Trained:
+    """The model of that name, path or `latest`.
+
+    Raises GencliError when there is none, or it is damaged.
+    """
+    found = store.find("vae", which)
+    try:
+        net = models.build(**found.config["architecture"])
+        weights = store.load_weights(found, str(runtime.device))
+        net.load_state_dict(
+            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+        )
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise GencliError(
+            f"the model in {found.folder} is damaged: {error}", "train it anew, or import it again"
+        ) from error
+    return Trained(found.name, net.to(runtime.device).eval(), found.config, runtime)

@@ -1,0 +1,223 @@
+"""Training a variational autoencoder (Kingma & Welling 2014)."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from gencli.core.checkpoint import Stateful
+from gencli.core.device import Runtime, generator, memory_format
+from gencli.core.images import grid, to_pillow
+from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet, in_order
+from gencli.core.recipe import Recipe
+from gencli.vae import losses
+from gencli.vae.losses import kl_divergence, reparameterize
+from gencli.vae.models import Autoencoder
+from gencli.vae.options import LATENT, SMALL, WIDTHS, VaeTraining
+
+WARM_UP = 0.03  # share of the training in which the rate rises
+ACTIVE = 0.01  # variance of a latent's mean over pictures from which it counts as used (Burda et al. 2016)
+SHOWN = 8  # pictures in a row of a preview, and rows drawn from the prior
+
+
+class Averaged:
+    """How many steps are in the running mean of the weights: part of what a resume needs."""
+
+    def __init__(self) -> None:
+        self.steps = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.steps = state_dict["steps"]
+
+
+class VaeRecipe(Recipe):
+    """An autoencoder, the running mean of its weights, and what it makes of held-out pictures."""
+
+    def __init__(
+        self, net: Autoencoder, options: VaeTraining, held_out: PictureSet, runtime: Runtime, seed: int
+    ) -> None:
+        self.options, self.held_out, self.runtime, self.seed = options, held_out, runtime, seed
+        self.layout = memory_format(runtime.device)
+        self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
+        self.mean = copy.deepcopy(self.net).requires_grad_(False).eval() if options.average else None
+        self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean} if self.mean else {})}
+        if options.optimizer == "rmsprop":
+            self.optimizer: torch.optim.Optimizer = torch.optim.RMSprop(
+                self.net.parameters(), options.rate, alpha=0.9, eps=1e-7
+            )
+        else:
+            self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate)
+        self.optimizers = {"net": self.optimizer}
+        self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
+        self.averaged = Averaged()
+        self.extras: Mapping[str, Stateful] = {"scaler": self.scaler, "averaged": self.averaged}
+        self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
+        self.generators = {"noise": self.luck}
+
+    @property
+    def best(self) -> Autoencoder:
+        """The model that is measured, shown and kept."""
+        return self.net if self.mean is None else self.mean
+
+    def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        options, pictures = self.options, batch.pictures
+        given = salted(pictures, options.denoise, self.luck) if options.denoise else pictures
+        labels = batch.labels if self.net.classes else None
+        with self.runtime.autocast():
+            mean, log_var = self.net.encode(given.contiguous(memory_format=self.layout), labels)
+            latents = mean if options.deterministic else reparameterize(mean, log_var, normal_like(mean, self.luck))
+            logits = self.net.decode(latents, labels)
+        reconstruction = self.net.negative_log_likelihood(logits.float(), pictures).mean()
+        divergence = kl_divergence(mean.float(), log_var.float())  # (B, L)
+        kl = divergence.sum(1).mean()
+        weight = kl_weight(options, progress)
+        loss = reconstruction + weight * (losses.free_bits(divergence, options.free_bits) if options.free_bits else kl)
+        self.optimizer.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.mean is not None:
+            self.averaged.steps += 1
+            average(self.mean, self.net, max(1 - options.average, 1 / self.averaged.steps))
+        found = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+        return {name: value.detach() for name, value in found.items()}
+
+    def rate(self, progress: float) -> float:
+        return learning_rate(progress) if self.options.schedule == "cosine" else 1.0
+
+    def evaluate(self) -> dict[str, float]:
+        """The figures on the held-out pictures."""
+        return measured(self.best, self.held_out, self.runtime, self.seed, self.options.deterministic)
+
+    @torch.no_grad()
+    def preview(self) -> Image.Image:
+        """Held-out pictures above what comes back of them, and pictures drawn from the prior."""
+        net = self.best.eval()
+        shown = self.held_out.subset(torch.linspace(0, len(self.held_out) - 1, min(SHOWN, len(self.held_out))).long())
+        (batch,) = in_order(shown, SHOWN, device=self.runtime.device)
+        labels = batch.labels if net.classes else None
+        mean, _ = net.encode(batch.pictures, labels)
+        latents = normal((SHOWN * (SHOWN // 2), net.latent), generator(self.seed, 2), self.runtime.device)
+        classes = torch.arange(len(latents), device=latents.device) % net.classes if net.classes else None
+        rows = [batch.pictures, net.decode(mean, labels).sigmoid(), net.decode(latents, classes).sigmoid()]
+        if net is self.net:
+            net.train()
+        return to_pillow(grid(torch.cat(rows).expand(-1, 3, -1, -1).cpu(), columns=len(shown)))
+
+    def export(self) -> dict[str, Tensor]:
+        """The weights that are measured, in half precision."""
+        return {
+            name: value.half() if value.is_floating_point() else value for name, value in self.best.state_dict().items()
+        }
+
+
+def salted(pictures: Tensor, share: float, draw: torch.Generator) -> Tensor:
+    """Pictures with a share of their pixels, drawn anew for each, made white in all channels."""
+    noise = torch.rand(len(pictures), 1, *pictures.shape[2:], generator=draw, device=pictures.device)
+    return pictures.masked_fill(noise < share, 1.0)
+
+
+def normal(shape: tuple[int, ...], draw: torch.Generator, device: torch.device) -> Tensor:
+    """Standard normal numbers, drawn where the generator is."""
+    return torch.randn(shape, generator=draw, device=draw.device).to(device)
+
+
+def normal_like(x: Tensor, draw: torch.Generator) -> Tensor:
+    """Standard normal numbers of the shape, type and device of `x`."""
+    return normal(tuple(x.shape), draw, x.device).to(x.dtype)
+
+
+@torch.no_grad()
+def average(mean: nn.Module, net: nn.Module, share: float) -> None:
+    """Move the mean of the weights a share of the way towards them (Polyak & Juditsky 1992); the statistics of
+    batch norm are taken over."""
+    torch._foreach_lerp_([*mean.parameters()], [*net.parameters()], share)
+    for kept, buffer in zip(mean.buffers(), net.buffers(), strict=True):
+        kept.copy_(buffer)
+
+
+def kl_weight(options: VaeTraining, progress: float) -> float:
+    """Of the KL divergence in the loss: rises in a straight line over the share `warm_up` (Bowman et al. 2016)."""
+    if options.deterministic:
+        return 0.0
+    return options.beta * (min(progress / options.warm_up, 1.0) if options.warm_up else 1.0)
+
+
+def learning_rate(progress: float) -> float:
+    """Up in a straight line over the share `WARM_UP` of the training, down along a cosine: in [0, 1]."""
+    if progress < WARM_UP:
+        return 0.05 + 0.95 * progress / WARM_UP
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+def batches(pictures: PictureSet, options: VaeTraining, runtime: Runtime, seed: int) -> PictureBatches:
+    """Training batches in random order, mirrored if wanted."""
+    augmentation = Augmentation(flip=options.flip)
+    return PictureBatches(
+        pictures,
+        options.batch_size,
+        seed,
+        augmentation,
+        None,
+        runtime.device,
+        runtime.rank,
+        runtime.world_size,
+    )
+
+
+@torch.no_grad()
+def measured(
+    net: Autoencoder, pictures: PictureSet, runtime: Runtime, seed: int, deterministic: bool = False
+) -> dict[str, float]:
+    """An autoencoder's figures on pictures, in nats a picture, with one sample of the latents each.
+
+    `negative_elbo` = `reconstruction` + `kl`; `active_units` is how many latents tell pictures apart. Leaves the
+    model as it was.
+    """
+    training = net.training
+    net.eval()
+    draw = generator(seed, 3)
+    reconstruction = divergence = 0.0
+    means = []
+    for batch in in_order(pictures, 500, device=runtime.device):
+        labels = batch.labels if net.classes else None
+        mean, log_var = net.encode(batch.pictures, labels)
+        noise = normal(tuple(mean.shape), draw, mean.device)
+        latents = mean if deterministic else reparameterize(mean, log_var, noise)
+        logits = net.decode(latents, labels)
+        reconstruction += float(net.negative_log_likelihood(logits, batch.pictures).double().sum())
+        divergence += 0.0 if deterministic else float(kl_divergence(mean, log_var).double().sum())
+        means.append(mean.cpu())
+    net.train(training)
+    count = len(pictures)
+    active = int((torch.cat(means).var(0, correction=0) > ACTIVE).sum())
+    figures = {"negative_elbo": (reconstruction + divergence) / count, "reconstruction": reconstruction / count}
+    return {**figures, "kl": divergence / count, "active_units": float(active)}
+
+
+def architecture(options: VaeTraining, learnt: PictureSet) -> dict[str, Any]:
+    """What `models.build` takes, worked out for a picture set."""
+    channels, height, width = learnt.shape
+    small = channels == 1 and max(height, width) <= SMALL
+    arch = options.arch if options.arch != "auto" else "dense" if small else "residual"
+    likelihood = options.likelihood
+    if likelihood == "auto":
+        likelihood = "bernoulli" if channels == 1 else "logistic"
+    return {
+        "arch": arch,
+        "shape": [channels, height, width],
+        "latent": options.latent or LATENT["small" if small else "large"],
+        "widths": list(options.widths or WIDTHS.get(arch, ())),
+        "blocks": options.blocks,
+        "classes": len(learnt.classes) if options.conditional else 0,
+        "likelihood": likelihood,
+    }

@@ -1,0 +1,123 @@
+"""Training an autoencoder: it learns, resumes exactly, and says what it learnt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gencli.core import training
+from gencli.core.checkpoint import read_state
+from gencli.core.device import Runtime, generator
+from gencli.core.pictures import PictureSet
+from gencli.core.recipe import Progress, TrainingOptions
+from gencli.core.tensors import pack
+from gencli.vae import models
+from gencli.vae import training as vae
+from gencli.vae.options import VaeTraining
+
+CPU = Runtime(torch.device("cpu"))
+
+
+def blobs(count: int = 64, channels: int = 1) -> PictureSet:
+    """Squares at two places: two factors are enough to tell them apart."""
+    draw = torch.Generator().manual_seed(5)
+    pictures = torch.zeros(count, channels, 16, 16, dtype=torch.uint8)
+    labels = torch.randint(2, (count,), generator=draw)
+    for picture, label, place in zip(pictures, labels, torch.randint(10, (count,), generator=draw), strict=True):
+        picture[:, place : place + 5, 2 + 7 * label : 7 + 7 * label] = 255
+    return PictureSet(pictures, labels, ("left", "right"), fingerprint="blobs")
+
+
+def recipe(pictures: PictureSet, seed: int = 1, **changes: Any) -> vae.VaeRecipe:
+    options = VaeTraining(**{"latent": 3, "widths": (32,), "batch_size": 16, "average": 0.9, **changes})
+    net = models.build(**vae.architecture(options, pictures))
+    models.initialise(net, generator(seed))
+    return vae.VaeRecipe(net, options, pictures, CPU, seed)
+
+
+class Stopped(Exception):
+    pass
+
+
+def run(folder: Path, made: vae.VaeRecipe, steps: int, *, resume: bool = False, stop_at: int | None = None) -> Any:
+    def report(progress: Progress) -> None:
+        if progress.step == stop_at:
+            raise Stopped
+
+    order = vae.batches(made.held_out, made.options, CPU, 1)
+    config: dict[str, Any] = {"art": "vae", "kind": "test", "options": {}}
+    durations = TrainingOptions(steps=steps, evaluate_steps=4, best="negative_elbo")
+    return training.train(
+        made, order, folder, config=config, options=durations, runtime=CPU, resume=resume, report=report
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"arch": "residual", "widths": (4, 8)},
+        {"arch": "faces", "widths": (4, 8), "likelihood": "gaussian"},
+        {"likelihood": "logistic", "free_bits": 0.1, "warm_up": 0.5, "denoise": 0.2},
+        {"conditional": True, "beta": 0.5, "flip": True, "optimizer": "rmsprop", "rate": 1e-3, "average": 0.0},
+    ],
+)
+def test_stopped_and_resumed_is_bit_identical(tmp_path: Path, changes: dict[str, Any]) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(whole, recipe(blobs(), **changes), 7)
+    with pytest.raises(Stopped):  # a state of step 4 is on the disk
+        run(parts, recipe(blobs(), **changes), 7, stop_at=6)
+    run(parts, recipe(blobs(), seed=2, **changes), 7, resume=True)
+    states = [read_state(folder) for folder in (whole, parts)]
+    tensors: list[dict[str, torch.Tensor]] = [{}, {}]
+    for state, found in zip(states, tensors, strict=True):
+        pack({name: state[name] for name in ("modules", "optimizers", "generators")}, found)
+    assert tensors[0].keys() == tensors[1].keys()
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+def test_it_learns_what_the_pictures_have_in_common(tmp_path: Path) -> None:
+    made = recipe(blobs(), rate=5e-3)
+    before = made.evaluate()
+    result = run(tmp_path / "model", made, 300)
+    after = result.evaluation
+    assert after["negative_elbo"] < 0.4 * before["negative_elbo"]
+    assert after["negative_elbo"] == pytest.approx(after["reconstruction"] + after["kl"])
+    assert 1 <= after["active_units"] <= 3
+    assert made.preview().width > 8 * 16
+
+
+def test_a_plain_autoencoder_has_no_kl(tmp_path: Path) -> None:
+    made = recipe(blobs(), deterministic=True)
+    found = run(tmp_path / "model", made, 40).evaluation
+    assert found["kl"] == 0 and found["negative_elbo"] == found["reconstruction"]
+
+
+def test_the_kl_weight_rises() -> None:
+    options = VaeTraining(beta=2.0, warm_up=0.5)
+    assert [vae.kl_weight(options, progress) for progress in (0, 0.25, 0.5, 1)] == [0, 1, 2, 2]
+    assert vae.kl_weight(VaeTraining(deterministic=True), 0.5) == 0
+
+
+def test_salt_makes_whole_pixels_white() -> None:
+    salted = vae.salted(torch.zeros(200, 3, 10, 10), 0.3, torch.Generator().manual_seed(0))
+    assert set(salted.unique().tolist()) == {0.0, 1.0}
+    assert torch.equal(salted[:, 0], salted[:, 2])
+    assert float(salted.mean()) == pytest.approx(0.3, abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "wanted"),
+    [
+        (1, 28, ("dense", "bernoulli", 20)),
+        (3, 28, ("residual", "logistic", 128)),
+        (1, 64, ("residual", "bernoulli", 128)),
+    ],
+)
+def test_what_is_chosen_for_a_set(channels: int, size: int, wanted: tuple[str, str, int]) -> None:
+    pictures = PictureSet(torch.zeros(4, channels, size, size, dtype=torch.uint8))
+    built = vae.architecture(VaeTraining(), pictures)
+    assert (built["arch"], built["likelihood"], built["latent"]) == wanted
