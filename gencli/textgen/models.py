@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
-
 from gencli.core.errors import UsageError
 from gencli.textgen.language import LanguageModel
 from gencli.textgen.recurrent import Memory, Recurrent
 from gencli.textgen.transformer import TextbookTransformer, Transformer
 
-__all__ = ["LanguageModel", "build", "detached", "twin"]
+__all__ = ["LanguageModel", "build", "detached"]
 
 
 def build(
@@ -45,11 +43,6 @@ def build(
             f"use a multiple of {2 * heads}",
         )
     return kinds[arch](vocabulary, width, layers, heads, context, feed_forward or 4 * width, dropout)
-
-
-def twin(model: LanguageModel) -> LanguageModel:
-    """A copy that is not trained: to hold a mean of the weights, say."""
-    return copy.deepcopy(model).requires_grad_(False).eval()
 
 
 def detached(memory: Memory) -> Memory:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencli.core import runs, training
+from gencli.core.averaging import RunningMean
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, drawing_from, generator
 from gencli.core.errors import GencliError, UsageError
@@ -70,12 +71,12 @@ class LanguageRecipe(Recipe):
         self.options, self.tokenizer, self.held_out = options, tokenizer, held_out
         self.prompt, self.runtime, self.seed = prompt, runtime, seed
         self.net = net.to(runtime.device).train()
-        self.mean = models.twin(self.net) if options.average else None
-        self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean} if self.mean else {})}
+        self.mean = RunningMean(self.net, options.average) if options.average else None
+        self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean.net} if self.mean else {})}
         self.optimizers = optimizers(self.net, options)
         self.carried = Carried(runtime.device)
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
-        self.extras: Mapping[str, Stateful] = {"scaler": self.scaler}
+        self.extras: Mapping[str, Stateful] = {"scaler": self.scaler, **({"mean": self.mean} if self.mean else {})}
         self.own: Mapping[str, Stateful] = {"carried": self.carried}
         self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
         self.generators = {"dropout": self.luck}
@@ -83,7 +84,7 @@ class LanguageRecipe(Recipe):
     @property
     def best(self) -> LanguageModel:
         """The model that is measured, sampled and kept."""
-        return self.net if self.mean is None else self.mean
+        return self.net if self.mean is None else self.mean.net
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         before = None if batch.fresh else self.carried.state
@@ -100,8 +101,7 @@ class LanguageRecipe(Recipe):
             self.scaler.step(optimizer)
         self.scaler.update()
         if self.mean is not None:
-            self.carried.averaged += 1
-            average(self.mean, self.net, max(1 - self.options.average, 1 / self.carried.averaged))
+            self.mean.update(self.net)
         counted = (batch.targets != IGNORED).sum()
         return {"loss": loss.detach(), "bits_per_char": loss.detach() * self.bits_per_nat, "tokens": counted}
 
@@ -126,27 +126,18 @@ class LanguageRecipe(Recipe):
 
 
 class Carried:
-    """What goes from one step to the next beside the weights, and so is part of what a resume needs: a
-    recurrent model's memory, and how many steps are in the mean of the weights."""
+    """A recurrent model's memory, which goes from one step to the next, and so is part of what a resume needs."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.state: Any = None
-        self.averaged = 0
 
     def state_dict(self) -> dict[str, Any]:
-        return {"state": self.state, "averaged": self.averaged}
+        return {"state": self.state}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        state, self.averaged = state_dict["state"], state_dict["averaged"]
+        state = state_dict["state"]
         self.state = None if state is None else tuple(tensor.to(self.device) for tensor in state)
-
-
-@torch.no_grad()
-def average(mean: nn.Module, net: nn.Module, share: float) -> None:
-    """Move the mean of the weights a share of the way towards them (Polyak & Juditsky 1992)."""
-    for averaged, weight in zip(mean.parameters(), net.parameters(), strict=True):
-        averaged.lerp_(weight, share)
 
 
 def optimizers(net: LanguageModel, options: LanguageTraining) -> dict[str, torch.optim.Optimizer]:

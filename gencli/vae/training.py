@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from gencli.core.averaging import RunningMean
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.images import grid, to_pillow
@@ -26,19 +26,6 @@ ACTIVE = 0.01  # variance of a latent's mean over pictures from which it counts 
 SHOWN = 8  # pictures in a row of a preview, and rows drawn from the prior
 
 
-class Averaged:
-    """How many steps are in the running mean of the weights: part of what a resume needs."""
-
-    def __init__(self) -> None:
-        self.steps = 0
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"steps": self.steps}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.steps = state_dict["steps"]
-
-
 class VaeRecipe(Recipe):
     """An autoencoder, the running mean of its weights, and what it makes of held-out pictures."""
 
@@ -48,8 +35,8 @@ class VaeRecipe(Recipe):
         self.options, self.held_out, self.runtime, self.seed = options, held_out, runtime, seed
         self.layout = memory_format(runtime.device)
         self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
-        self.mean = copy.deepcopy(self.net).requires_grad_(False).eval() if options.average else None
-        self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean} if self.mean else {})}
+        self.mean = RunningMean(self.net, options.average) if options.average else None
+        self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean.net} if self.mean else {})}
         if options.optimizer == "rmsprop":
             self.optimizer: torch.optim.Optimizer = torch.optim.RMSprop(
                 self.net.parameters(), options.rate, alpha=0.9, eps=1e-7
@@ -58,15 +45,14 @@ class VaeRecipe(Recipe):
             self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate)
         self.optimizers = {"net": self.optimizer}
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
-        self.averaged = Averaged()
-        self.extras: Mapping[str, Stateful] = {"scaler": self.scaler, "averaged": self.averaged}
+        self.extras: Mapping[str, Stateful] = {"scaler": self.scaler, **({"mean": self.mean} if self.mean else {})}
         self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
         self.generators = {"noise": self.luck}
 
     @property
     def best(self) -> Autoencoder:
         """The model that is measured, shown and kept."""
-        return self.net if self.mean is None else self.mean
+        return self.net if self.mean is None else self.mean.net
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         options, pictures = self.options, batch.pictures
@@ -86,8 +72,7 @@ class VaeRecipe(Recipe):
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.mean is not None:
-            self.averaged.steps += 1
-            average(self.mean, self.net, max(1 - options.average, 1 / self.averaged.steps))
+            self.mean.update(self.net)
         found = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
         return {name: value.detach() for name, value in found.items()}
 
@@ -134,15 +119,6 @@ def normal(shape: tuple[int, ...], draw: torch.Generator, device: torch.device) 
 def normal_like(x: Tensor, draw: torch.Generator) -> Tensor:
     """Standard normal numbers of the shape, type and device of `x`."""
     return normal(tuple(x.shape), draw, x.device).to(x.dtype)
-
-
-@torch.no_grad()
-def average(mean: nn.Module, net: nn.Module, share: float) -> None:
-    """Move the mean of the weights a share of the way towards them (Polyak & Juditsky 1992); the statistics of
-    batch norm are taken over."""
-    torch._foreach_lerp_([*mean.parameters()], [*net.parameters()], share)
-    for kept, buffer in zip(mean.buffers(), net.buffers(), strict=True):
-        kept.copy_(buffer)
 
 
 def kl_weight(options: VaeTraining, progress: float) -> float:

@@ -390,19 +390,6 @@ def test_a_padded_batch_teaches_what_its_texts_do() -> None:
 # ------------------------------------------------------------------ by name
 
 
-def test_a_twin_is_a_model_of_its_own() -> None:
-    model = make("gru")
-    model.train()
-    mean = models.twin(model)
-    assert model.training and not mean.training
-    assert not any(weight.requires_grad for weight in mean.parameters())
-    before = mean(tokens(1, 4))[0]
-    with torch.no_grad():
-        for weight in model.parameters():
-            weight.add_(1)
-    close(mean(tokens(1, 4))[0], before)
-
-
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_weights_go_into_a_new_model(arch: str) -> None:
     model, other = make(arch, 1), make(arch, 2)

@@ -213,14 +213,6 @@ def test_the_mean_of_the_weights_is_what_is_kept(rhyme: Path) -> None:
     assert not torch.equal(mean, net)
 
 
-def test_the_mean_begins_as_that_of_all_steps() -> None:
-    mean, net = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
-    for step, value in enumerate((3.0, 5.0, 10.0), 1):
-        torch.nn.init.constant_(net.weight, value)
-        training.average(mean, net, 1 / step)
-    assert float(mean.weight.detach()) == pytest.approx(6)
-
-
 def test_log_lines_and_samples(rhyme: Path) -> None:
     heard: list[Progress] = []
     chosen = options(steps=12, sample_every=6, temperatures=(0.0, 1.0), prompt="one")

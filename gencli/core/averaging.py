@@ -1,0 +1,39 @@
+"""The running mean of a network's weights while it trains, which is better than any one of them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Generic, TypeVar
+
+import torch
+from torch import nn
+
+N = TypeVar("N", bound=nn.Module)
+
+
+class RunningMean(Generic[N]):
+    """`net`, a copy of a network, holds the mean of its weights (Polyak & Juditsky 1992): of all steps at first, then
+    an exponential one of which each step keeps the share `keep`. It is in evaluation mode and is not trained.
+
+    What a resume needs beside `net` is how many steps are in it: so it belongs to a recipe's `extras`, and `net` to
+    its `modules`.
+    """
+
+    def __init__(self, net: N, keep: float) -> None:
+        self.net = copy.deepcopy(net).requires_grad_(False).eval()
+        self.keep, self.steps = keep, 0
+
+    @torch.no_grad()
+    def update(self, net: N) -> None:
+        """Take the network's present weights in. Its buffers (statistics of batch norm) are taken over."""
+        self.steps += 1
+        share = max(1 - self.keep, 1 / self.steps)
+        torch._foreach_lerp_([*self.net.parameters()], [*net.parameters()], share)
+        for kept, buffer in zip(self.net.buffers(), net.buffers(), strict=True):
+            kept.copy_(buffer)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.steps = state_dict["steps"]
