@@ -6,7 +6,6 @@ rate rises and falls once (Smith & Topin 2018), and a teacher network may soften
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +20,7 @@ from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.images import grid, to_pillow
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet, in_order
-from gencli.core.recipe import Recipe
+from gencli.core.recipe import Recipe, up_and_down
 from gencli.dream.options import BackboneTraining
 
 WARM_UP = {"onecycle": 0.25, "cosine": 0.02}  # share of the training in which the rate rises
@@ -106,7 +105,7 @@ class ClassifierRecipe(Recipe):
         return pictures.contiguous(memory_format=self.layout)
 
     def rate(self, progress: float) -> float:
-        return learning_rate(progress, WARM_UP[self.options.schedule])
+        return up_and_down(progress, WARM_UP[self.options.schedule])
 
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
@@ -163,13 +162,6 @@ def initialise(net: nn.Module, draw: torch.Generator) -> None:
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, std=0.01, generator=draw)
             nn.init.zeros_(module.bias)
-
-
-def learning_rate(progress: float, warm_up: float) -> float:
-    """Up in a straight line over the share `warm_up` of the training, down along a cosine: in [0, 1]."""
-    if progress < warm_up:
-        return 0.04 + 0.96 * progress / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
 
 
 def picture_size(options: BackboneTraining, progress: float) -> int:

@@ -21,7 +21,7 @@ from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, drawing_from, generator
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import spelling
-from gencli.core.recipe import Progress, Recipe, Result, TrainingOptions
+from gencli.core.recipe import Progress, Recipe, Result, TrainingOptions, up_and_down
 from gencli.core.runs import Run
 from gencli.textgen import corpus, evaluation, models, sampling, tokenizers, tokens, writer
 from gencli.textgen.batches import IGNORED, Batch, Documents, Lanes, TokenBatches, Windows
@@ -106,7 +106,7 @@ class LanguageRecipe(Recipe):
         return {"loss": loss.detach(), "bits_per_char": loss.detach() * self.bits_per_nat, "tokens": counted}
 
     def rate(self, progress: float) -> float:
-        return learning_rate(progress) if self.options.schedule == "cosine" else 1.0
+        return up_and_down(progress, WARM_UP) if self.options.schedule == "cosine" else 1.0
 
     def evaluate(self) -> dict[str, float]:
         """The figures on the held-out text."""
@@ -160,13 +160,6 @@ def optimizers(net: LanguageModel, options: LanguageTraining) -> dict[str, torch
         return {"all": adam}
     groups = [{"params": [weight], "parts": parts} for weight, parts in hidden.items()]
     return {"hidden": Muon(groups, rate, options.weight_decay), "others": adam}
-
-
-def learning_rate(progress: float) -> float:
-    """Up in a straight line over the share `WARM_UP` of the training, down along a cosine: in [0, 1]."""
-    if progress < WARM_UP:
-        return 0.05 + 0.95 * progress / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 def batches(learnt: Tokens, options: LanguageTraining, padding: int, seed: int, runtime: Runtime) -> TokenBatches:

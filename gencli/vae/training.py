@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.images import grid, to_pillow
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet, in_order
-from gencli.core.recipe import Recipe
+from gencli.core.recipe import Recipe, up_and_down
 from gencli.vae import losses
 from gencli.vae.losses import kl_divergence, reparameterize
 from gencli.vae.models import Autoencoder
@@ -77,7 +76,7 @@ class VaeRecipe(Recipe):
         return {name: value.detach() for name, value in found.items()}
 
     def rate(self, progress: float) -> float:
-        return learning_rate(progress) if self.options.schedule == "cosine" else 1.0
+        return up_and_down(progress, WARM_UP) if self.options.schedule == "cosine" else 1.0
 
     def evaluate(self) -> dict[str, float]:
         """The figures on the held-out pictures."""
@@ -126,13 +125,6 @@ def kl_weight(options: VaeTraining, progress: float) -> float:
     if options.deterministic:
         return 0.0
     return options.beta * (min(progress / options.warm_up, 1.0) if options.warm_up else 1.0)
-
-
-def learning_rate(progress: float) -> float:
-    """Up in a straight line over the share `WARM_UP` of the training, down along a cosine: in [0, 1]."""
-    if progress < WARM_UP:
-        return 0.05 + 0.95 * progress / WARM_UP
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 def batches(pictures: PictureSet, options: VaeTraining, runtime: Runtime, seed: int) -> PictureBatches:

@@ -19,6 +19,7 @@ from gencli.core import backbones, weights
 from gencli.core.device import Runtime
 from gencli.core.errors import UsageError
 from gencli.core.pictures import Batch, PictureSet
+from gencli.core.recipe import up_and_down
 from gencli.core.training import Progress, TrainingOptions, train
 from gencli.dream.options import BackboneTraining
 from gencli.dream.training import (
@@ -27,7 +28,6 @@ from gencli.dream.training import (
     batches,
     describe,
     initialise,
-    learning_rate,
     picture_size,
 )
 
@@ -105,16 +105,16 @@ def test_options_are_checked(given: dict[str, Any], named: str) -> None:
 @pytest.mark.parametrize("schedule", ["onecycle", "cosine"])
 def test_learning_rate(schedule: str) -> None:
     warm_up = WARM_UP[schedule]
-    assert learning_rate(0, warm_up) == pytest.approx(0.04)
-    assert learning_rate(warm_up / 2, warm_up) == pytest.approx(0.52)
-    assert learning_rate(warm_up, warm_up) == pytest.approx(1)
-    assert learning_rate((1 + warm_up) / 2, warm_up) == pytest.approx(0.5)
-    assert learning_rate(1, warm_up) == pytest.approx(0)
-    course = [learning_rate(i / 1000, warm_up) for i in range(1001)]
+    assert up_and_down(0, warm_up) == pytest.approx(0.05)
+    assert up_and_down(warm_up / 2, warm_up) == pytest.approx(0.525)
+    assert up_and_down(warm_up, warm_up) == pytest.approx(1)
+    assert up_and_down((1 + warm_up) / 2, warm_up) == pytest.approx(0.5)
+    assert up_and_down(1, warm_up) == pytest.approx(0)
+    course = [up_and_down(i / 1000, warm_up) for i in range(1001)]
     top = course.index(max(course))
     assert course[: top + 1] == sorted(course[: top + 1])
     assert course[top:] == sorted(course[top:], reverse=True)
-    assert recipe(schedule=schedule).rate(0.3) == learning_rate(0.3, warm_up)
+    assert recipe(schedule=schedule).rate(0.3) == up_and_down(0.3, warm_up)
 
 
 def test_picture_size() -> None:

@@ -13,7 +13,7 @@ import torch
 from gencli.core import store
 from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.recipe import Progress
+from gencli.core.recipe import Progress, up_and_down
 from gencli.core.tensors import read_tensors
 from gencli.textgen import generate, models, train, training, writer
 from gencli.textgen.batches import Documents, Lanes, Windows
@@ -196,7 +196,7 @@ def test_presets_have_exactly_so_many_weights(preset: str, vocabulary: int, coun
 
 
 def test_rate_rises_and_falls_once() -> None:
-    rates = [training.learning_rate(i / 1000) for i in range(1001)]
+    rates = [up_and_down(i / 1000, training.WARM_UP) for i in range(1001)]
     top = rates.index(max(rates))
     assert top == 20 and rates[top] == 1
     assert rates[:21] == sorted(rates[:21]) and rates[20:] == sorted(rates[20:], reverse=True)
