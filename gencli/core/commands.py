@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -19,6 +19,12 @@ from gencli.core.options import EVERYWHERE
 DEFAULT_ACTION = "sample"
 _NAMES_WIDTH = 28  # of the column of flags: longer ones have a line of their own
 _EXAMPLE = re.compile(r"    |gencli |[^\n]*\| gencli ")  # how a paragraph of examples begins
+
+DataRoot = Annotated[
+    Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")
+]
+Name = Annotated[str, typer.Option("--name", help="What the model is called in the store.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that name, exactly.")]
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 

@@ -26,6 +26,7 @@ from gencli.core.errors import UsageError
 
 O = TypeVar("O", bound="Options")  # noqa: E741
 
+DEFAULT_EPOCHS = 30.0  # of a training on pictures that nothing else ends
 EVERYWHERE = "Everywhere"  # the panel of the flags every action understands
 
 
@@ -174,6 +175,10 @@ def _whole(where: str, text: str) -> int:
 # ------------------------------------------------------------------ flags that mean the same everywhere
 
 Steps = Annotated[int | None, Flag("Train for this many steps.", minimum=1)]
+Epochs = Annotated[
+    float | None,
+    Flag("Train for this many passes over the data.", 0, shown_default=f"{DEFAULT_EPOCHS:g} if nothing else ends it"),
+]
 Minutes = Annotated[float | None, Flag("Train for this many minutes.", minimum=0)]
 Preset = "preset"
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gencli.core.commands import art
+from gencli.core.commands import DataRoot, Name, Resume, art
 from gencli.core.console import Console
 from gencli.core.errors import UsageError
-from gencli.core.options import Common, command
-from gencli.dream.options import DEFAULT_EPOCHS, BackboneTraining
+from gencli.core.options import DEFAULT_EPOCHS, Common, command
+from gencli.dream.options import BackboneTraining
 
 if TYPE_CHECKING:
     from gencli.core.recipe import Progress
@@ -23,11 +22,6 @@ app = art("Train networks to dream with: a network dreams of what it has seen.")
 Data = Annotated[
     str, typer.Option("--data", help="Labelled pictures: a known set (`gencli data list`), a folder, a zip or a tar.")
 ]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")
-]
-Name = Annotated[str, typer.Option("--name", help="What the network is called in the store.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that name, exactly.")]
 
 
 @app.command()

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from gencli.core.errors import UsageError
-from gencli.core.options import Flag, Minutes, Options, Steps
-
-DEFAULT_EPOCHS = 30.0
+from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
 
 
 @dataclass(frozen=True)
@@ -16,14 +14,7 @@ class BackboneTraining(Options):
     """How `gencli dream train` trains a classifier network to dream with."""
 
     steps: Steps = None
-    epochs: Annotated[
-        float | None,
-        Flag(
-            "Train for this many passes over the data.",
-            minimum=0,
-            shown_default=f"{DEFAULT_EPOCHS:g} if nothing else ends it",
-        ),
-    ] = None
+    epochs: Epochs = None
     minutes: Minutes = None
     widths: Annotated[tuple[int, ...], Flag("Channels of each block of convolutions.", minimum=1)] = (
         32,

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from gencli.core import store, weights
-from gencli.core.commands import App
+from gencli.core.commands import App, DataRoot
 from gencli.core.console import Console, size
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import Common, command
@@ -23,9 +23,6 @@ data = App("Picture sets to train with.")
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, ART/NAME, its folder, or `latest`.")]
 Art = Annotated[str | None, typer.Option("--art", help="Only the models of this art.")]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")
-]
 
 
 def _find(which: str, art: str | None) -> store.Model:

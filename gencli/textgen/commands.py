@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gencli.core.commands import art
+from gencli.core.commands import Name, Resume, art
 from gencli.core.console import Console, blocks, clock
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import Common, command
@@ -54,12 +54,10 @@ Tested = Annotated[
     list[str] | None,
     typer.Option("--data", help="The text; as in `train`.", show_default="what was held out of the training text"),
 ]
-Name = Annotated[str, typer.Option("--name", help="What the model is called in the store.")]
 Validation = Annotated[
     str | None, typer.Option("--validation", help="A text to measure on.", show_default="the end of the data")
 ]
 From = Annotated[str | None, typer.Option("--from", help="A model to go on from, with its tokens and architecture.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that name, exactly.")]
 
 
 @app.command()

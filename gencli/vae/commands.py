@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gencli.core.commands import art
+from gencli.core.commands import DataRoot, Name, Resume, art
 from gencli.core.console import Console
 from gencli.core.errors import UsageError
-from gencli.core.options import Common, command
-from gencli.vae.options import DEFAULT_EPOCHS, VaeTraining
+from gencli.core.options import DEFAULT_EPOCHS, Common, command
+from gencli.vae.options import VaeTraining
 
 if TYPE_CHECKING:
     from gencli.core.pictures import PictureSet
@@ -34,11 +34,6 @@ Tested = Annotated[
     list[str] | None,
     typer.Option("--data", help="Pictures, as in `train`.", show_default="what was held out of the training set"),
 ]
-DataRoot = Annotated[
-    Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")
-]
-Name = Annotated[str, typer.Option("--name", help="What the model is called in the store.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that name, exactly.")]
 Model = Annotated[str, typer.Option("--model", help="A trained model: its name, a path, or `latest`.")]
 Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many pictures.")]
 Class = Annotated[str | None, typer.Option("--class", help="Of this class only; for models that have learnt classes.")]

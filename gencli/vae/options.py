@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from gencli.core.errors import UsageError
-from gencli.core.options import Flag, Minutes, Options, Steps
+from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
 
-DEFAULT_EPOCHS = 30.0
 SMALL = 32  # pixels of a side up to which grey pictures count as small: digits, letters
 LATENT = {"small": 20, "large": 128}
 WIDTHS = {
@@ -46,14 +45,7 @@ class VaeTraining(Options):
     }
 
     steps: Steps = None
-    epochs: Annotated[
-        float | None,
-        Flag(
-            "Train for this many passes over the data.",
-            minimum=0,
-            shown_default=f"{DEFAULT_EPOCHS:g} if nothing else ends it",
-        ),
-    ] = None
+    epochs: Epochs = None
     minutes: Minutes = None
 
     size: Annotated[
