@@ -19,6 +19,7 @@ HELP = """The generative arts of deep learning in one command line.
     gencli stylize @harbour @swirls -o harbour.png
     gencli textgen --prompt "Once upon"
     gencli textgen train --data book.txt --name mine
+    gencli vae train --data @faces --name faces --minutes 30
     gencli dream train --data PHOTOS --name mine --epochs 30
 
 Everything runs right after installation, offline: small models ship with it."""
