@@ -61,11 +61,11 @@ def begin(art: str, name: str, options: O, seed: int | None, runtime: Runtime, *
 
 def resume_command(art: str, name: str, **flags: str | Path | Iterable[str] | None) -> str:
     """What a person types to go on with a training; flags are repeated for several values."""
-    words = ["gencli", art, "train", "--name", name, "--resume"]
+    words = ["gencli", art, "train", "--name", name]
     for flag, value in flags.items():
         for one in [value] if isinstance(value, str | Path) else value or []:
             words += [spelling(flag), str(one)]
-    return shlex.join(words)
+    return shlex.join([*words, "--resume"])
 
 
 def earlier(folder: Path) -> Mapping[str, Any]:
