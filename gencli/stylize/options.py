@@ -40,7 +40,7 @@ class StylizeOptions(Options):
     pooling: Annotated[str, Flag("Pooling in the network.", choices=("max", "average", "l2"))] = "average"
     optimizer: Annotated[str, Flag("How the picture is improved.", choices=("lbfgs", "adam", "sgd"))] = "lbfgs"
     init: Annotated[str, Flag("What to start from.", choices=("content", "noise", "style"))] = "content"
-    iterations: Annotated[int, Flag("Most steps at the full size; smaller sizes take more.", 1)] = 20
+    iterations: Annotated[int, Flag("Most steps at the full size; smaller sizes take more.", 1)] = 18
     start_size: Annotated[int, Flag("Longest side to begin with, doubled up to --size.", 16)] = 128
     tile: Annotated[
         int | None, Flag("Work in tiles of this side: less memory, same picture.", 64, shown_default="whole")
