@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 import sys
@@ -10,8 +11,9 @@ from typing import Annotated
 import typer
 
 import gencli
-from gencli.core.commands import App
+from gencli.core.commands import App, art
 from gencli.core.errors import ExitCode, GencliError, Interrupted, UsageError
+from gencli.house import ABOUT as HOUSE
 
 HELP = """The generative arts of deep learning in one command line.
 
@@ -25,14 +27,11 @@ HELP = """The generative arts of deep learning in one command line.
 Everything runs right after installation, offline: small models ship with it."""
 
 
-def build() -> typer.Typer:
-    """The whole command line."""
-    from gencli.dream.commands import app as dream
-    from gencli.house.commands import data, info, models
-    from gencli.stylize.commands import app as stylize
-    from gencli.textgen.commands import app as textgen
-    from gencli.vae.commands import app as vae
+ARTS = ("stylize", "textgen", "dream", "vae")
 
+
+def build(only: str | None = None) -> typer.Typer:
+    """The whole command line; or with only one command's actions, for to import all of them takes time."""
     app = App(HELP)
 
     @app.callback()
@@ -43,13 +42,18 @@ def build() -> typer.Typer:
     ) -> None:
         pass
 
-    app.add_typer(stylize, name="stylize", rich_help_panel="Arts")
-    app.add_typer(textgen, name="textgen", rich_help_panel="Arts")
-    app.add_typer(dream, name="dream", rich_help_panel="Arts")
-    app.add_typer(vae, name="vae", rich_help_panel="Arts")
-    app.add_typer(models, name="models", rich_help_panel="House")
-    app.add_typer(data, name="data", rich_help_panel="House")
-    app.command("info", rich_help_panel="House")(info)
+    for name in ARTS:
+        known = only in {None, name}
+        art_app = importlib.import_module(f"gencli.{name}.commands").app if known else art(f"gencli.{name}")
+        app.add_typer(art_app, name=name, rich_help_panel="Arts")
+    if only in {None, *HOUSE}:
+        house = importlib.import_module("gencli.house.commands")
+        app.add_typer(house.models, name="models", rich_help_panel="House")
+        app.add_typer(house.data, name="data", rich_help_panel="House")
+        app.command("info", help=HOUSE["info"], rich_help_panel="House")(house.info)
+    else:
+        for name, text in HOUSE.items():
+            app.add_typer(App(text), name=name, rich_help_panel="House")
     return app
 
 
@@ -91,7 +95,7 @@ def _open_streams() -> None:
 
 def _invoke(arguments: list[str]) -> int:
     """Parse and run, around Typer's own `main`, which words errors and interruptions in its own way."""
-    command = typer.main.get_command(build())
+    command = typer.main.get_command(build(next((word for word in arguments if not word.startswith("-")), "")))
     try:
         with command.make_context("gencli", list(arguments)) as context:
             command.invoke(context)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import inspect
 import os
 import re
@@ -23,6 +24,31 @@ _EXAMPLE = re.compile(r"    |gencli |[^\n]*\| gencli ")  # how a paragraph of ex
 DataRoot = Annotated[
     Path | None, typer.Option("--data-root", help="Where known sets lie.", show_default="GENCLI_HOME/data")
 ]
+Data = Annotated[
+    list[str],
+    typer.Option(
+        "--data",
+        help="Pictures: a drawn set (`@faces`, `@glyphs`), a known one (`gencli data list`), a folder or an archive; "
+        "repeatable.",
+    ),
+]
+Tested = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Pictures, as in `train`.", show_default="what was held out of the training set"),
+]
+Model = Annotated[str, typer.Option("--model", help="A trained model: its name, a path, or `latest`.")]
+Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many pictures.")]
+Class = Annotated[str | None, typer.Option("--class", help="Of this class only; for models that have learnt classes.")]
+Grid = Annotated[bool, typer.Option("--grid/--files", help="All in one picture, or each in a file of its own.")]
+Output = Annotated[
+    str | None,
+    typer.Option("--output", "-o", help="A file, a folder/, a pattern such as face-{i:03}.png, or - ."),
+]
+Points = Annotated[int, typer.Option("--points", min=2, max=1000, help="How many random points, without pictures.")]
+Loop = Annotated[bool, typer.Option("--loop/--once", help="Back to the first point, or end at the last.")]
+Frames = Annotated[int, typer.Option("--frames", min=2, max=100_000, help="Pictures of the film.")]
+Fps = Annotated[float, typer.Option("--fps", min=0.1, max=240, help="Pictures a second.")]
+Side = Annotated[int, typer.Option("--size", min=8, max=4096, help="Side of the film in pixels.")]
 Name = Annotated[str, typer.Option("--name", help="What the model is called in the store.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that name, exactly.")]
 
@@ -118,9 +144,10 @@ class App(typer.Typer):
         return super().command(name, cls=Command, **settings)
 
 
-def art(help_text: str) -> App:
-    """The Typer of an art."""
-    return App(help_text, ArtGroup)
+def art(package: str) -> App:
+    """The Typer of an art. Its help is the first paragraph of the package's docstring."""
+    about = importlib.import_module(package).__doc__ or ""
+    return App(about.split("\n\n")[0], ArtGroup)
 
 
 def _panel(described: Any) -> str:

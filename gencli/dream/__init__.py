@@ -1,0 +1,1 @@
+"""Train networks to dream with: a network dreams of what it has seen."""

@@ -17,7 +17,7 @@ from gencli.dream.options import BackboneTraining
 if TYPE_CHECKING:
     from gencli.core.recipe import Progress
 
-app = art("Train networks to dream with: a network dreams of what it has seen.")
+app = art("gencli.dream")
 
 Data = Annotated[
     str, typer.Option("--data", help="Labelled pictures: a known set (`gencli data list`), a folder, a zip or a tar.")

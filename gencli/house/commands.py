@@ -17,9 +17,10 @@ from gencli.core.commands import App, DataRoot
 from gencli.core.console import Console, size
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import Common, command
+from gencli.house import ABOUT
 
-models = App("The models you trained, and the networks of others.")
-data = App("Picture sets to train with.")
+models = App(ABOUT["models"])
+data = App(ABOUT["data"])
 
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model's name, ART/NAME, its folder, or `latest`.")]
 Art = Annotated[str | None, typer.Option("--art", help="Only the models of this art.")]

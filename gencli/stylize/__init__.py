@@ -1,4 +1,7 @@
-"""Style transfer. `from gencli.stylize import stylize` gives in Python what the command gives."""
+"""Paint a photograph in the style of another picture.
+
+Style transfer. `from gencli.stylize import stylize` gives in Python what the command gives.
+"""
 
 from __future__ import annotations
 

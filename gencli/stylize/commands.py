@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gencli.core.outputs import Target
     from gencli.stylize.optimize import Step
 
-app = art("Paint a photograph in the style of another picture.")
+app = art("gencli.stylize")
 
 LARGEST_DRAWN = 1024  # pixels: examples for larger results are enlarged
 

@@ -1,4 +1,7 @@
-"""Language models. `from gencli.textgen import generate, train` gives in Python what the commands give."""
+"""Train language models on texts, and let them write.
+
+`from gencli.textgen import generate, train` gives in Python what the commands give.
+"""
 
 from __future__ import annotations
 

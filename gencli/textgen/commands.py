@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gencli.textgen.steps import Numbers
     from gencli.textgen.tokenizers import Tokenizer
 
-app = art("Train language models on texts, and let them write.")
+app = art("gencli.textgen")
 
 CHOICES = 9  # tokens that `--choose` shows
 

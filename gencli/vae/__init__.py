@@ -1,1 +1,1 @@
-"""Variational autoencoders: pictures as points of a latent space, and back."""
+"""Variational autoencoders: pictures as points of a space in which they can be changed."""

@@ -19,7 +19,7 @@ import typer
 import gencli
 from gencli import app as module
 from gencli.app import run
-from gencli.core.commands import App, art
+from gencli.core.commands import App, ArtGroup
 from gencli.core.console import Console
 from gencli.core.errors import GencliError, Interrupted, MissingError
 from gencli.core.options import Common, command
@@ -138,7 +138,7 @@ def test_a_device_that_is_not_there(capsys: Captured, tmp_path: Path) -> None:
 def painter(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """An art of its own in the place of the whole command line; what its actions were called with."""
     seen: list[object] = []
-    paint = art("Paints.")
+    paint = App("Paints.", ArtGroup)
 
     @paint.command()
     @command
@@ -152,7 +152,7 @@ def painter(monkeypatch: pytest.MonkeyPatch) -> list[object]:
         """Learn."""
         seen.append(("train", common.seed))
 
-    def build() -> typer.Typer:
+    def build(only: str | None = None) -> typer.Typer:
         app = App("All.")
         app.add_typer(paint, name="paint")
         app.command("other")(lambda: None)
@@ -203,7 +203,7 @@ def test_help_of_an_art_names_its_default_action(painter: list[object], capsys: 
 def failing(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `gencli fail` raise this."""
 
-    def build() -> typer.Typer:
+    def build(only: str | None = None) -> typer.Typer:
         app = App("All.")
 
         @app.command("fail")
