@@ -17,7 +17,6 @@ from gencli.core.drawn.faces import (
     Faces,
     draw_faces,
     draw_variations,
-    face_labels,
     paint,
     pick_faces,
 )
@@ -65,7 +64,7 @@ def test_names_are_lower_case_words_joined_by_hyphens() -> None:
 
 
 def test_labels_without_drawing_are_those_of_the_pictures() -> None:
-    assert (face_labels(9, 4, first=60) == draw_faces(9, 4, 16, first=60)[1]).all()
+    assert (pick_faces(9, 4, first=60).labels == draw_faces(9, 4, 16, first=60)[1]).all()
 
 
 @settings(max_examples=10, deadline=None)
@@ -91,13 +90,13 @@ def test_another_seed_gives_other_faces() -> None:
 
 
 def test_shares_are_as_stated() -> None:
-    found, stated = face_labels(8000, 2).mean(0), np.array([SHARES[name] for name in ATTRIBUTES])
+    found, stated = pick_faces(8000, 2).labels.mean(0), np.array([SHARES[name] for name in ATTRIBUTES])
     assert ((stated >= 0.15) & (stated <= 0.5)).all()
     assert (np.abs(found - stated) < 4 * np.sqrt(stated * (1 - stated) / 8000)).all()
 
 
 def test_attributes_are_independent_of_each_other() -> None:
-    correlations = np.corrcoef(face_labels(4000, 9).T) - np.eye(len(ATTRIBUTES))
+    correlations = np.corrcoef(pick_faces(4000, 9).labels.T) - np.eye(len(ATTRIBUTES))
     assert np.abs(correlations).max() < 4.5 / np.sqrt(4000)
 
 

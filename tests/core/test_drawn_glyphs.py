@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gencli.core.drawn.glyphs import CLASSES, draw_glyphs, glyph_labels
+from gencli.core.drawn.glyphs import CLASSES, DIGITS, _chosen, draw_digits, draw_glyphs
 from gencli.core.drawn.paint import resize
 from gencli.core.errors import UsageError
 
@@ -44,13 +44,19 @@ def test_classes_are_the_digits_and_capitals() -> None:
     assert CLASSES[:10] == tuple("0123456789") and CLASSES[10] == "A" and CLASSES[-1] == "Z"
 
 
-def test_labels_are_those_of_the_pictures() -> None:
-    assert np.array_equal(glyph_labels(90, seed=5, first=7), draw_glyphs(90, seed=5, first=7)[1])
+def test_digits_alone() -> None:
+    pixels, labels = draw_digits(200, seed=4)
+    assert set(labels) == set(range(10)) and CLASSES[:10] == DIGITS
+    assert np.array_equal(pixels[150:], draw_digits(50, seed=4, first=150)[0])
+    ways = np.stack([draw_glyphs(400, seed=6)[0][draw_glyphs(400, seed=6)[1] == k].mean(0) for k in range(10)])
+    means = np.stack([pixels[labels == k].mean(0) for k in range(10)])
+    alike = np.corrcoef(means.reshape(10, -1), ways.reshape(10, -1))[:10, 10:]
+    assert (alike.argmax(1) == range(10)).sum() >= 9  # the same digit under the same number
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2**40])
 def test_classes_are_equally_likely_and_follow_without_order(seed: int) -> None:
-    labels = glyph_labels(36_000, seed)
+    labels = _chosen(36_000, seed, 0, 36)[0]
     counts = np.bincount(labels, minlength=36)
     assert ((counts - 1000) ** 2 / 1000).sum() < 75  # chi-square with 35 degrees of freedom: p = 1e-4
     pairs = np.bincount(labels[:-1] * 36 + labels[1:], minlength=36**2)
@@ -138,11 +144,11 @@ def test_every_size_shows_the_same_glyphs(size: int) -> None:
 
 
 def test_wrong_requests_are_explained() -> None:
-    for request in (lambda: draw_glyphs(0), lambda: glyph_labels(-1)):
+    for request in (lambda: draw_glyphs(0), lambda: draw_digits(-1)):
         with pytest.raises(UsageError, match="glyphs"):
             request()
     with pytest.raises(UsageError, match="13 pixels"):
         draw_glyphs(1, size=13)
-    for request in (lambda: draw_glyphs(1, seed=-1), lambda: glyph_labels(1, first=-1)):
+    for request in (lambda: draw_glyphs(1, seed=-1), lambda: draw_digits(1, first=-1)):
         with pytest.raises(UsageError, match="number"):
             request()

@@ -87,11 +87,6 @@ def _random(seed: int, series: int) -> Field:
     return np.random.default_rng((seed, series)).random((SERIES, len(SHARES) + NUMBERS), np.float32)
 
 
-def face_labels(count: int, seed: int = 0, first: int = 0) -> Mask:
-    """The attributes of faces, bool (N, len(ATTRIBUTES)), as `draw_faces` gives them, without drawing."""
-    return pick_faces(count, seed, first).labels
-
-
 def draw_faces(count: int, seed: int = 0, size: int = 64, first: int = 0) -> tuple[npt.NDArray[np.uint8], Mask]:
     """Pictures uint8 (N, 3, size, size) and their attributes, bool (N, len(ATTRIBUTES)).
 

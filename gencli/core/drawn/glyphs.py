@@ -23,7 +23,8 @@ Index: TypeAlias = npt.NDArray[np.intp]
 Labels: TypeAlias = npt.NDArray[np.int64]
 Pixels: TypeAlias = npt.NDArray[np.uint8]
 
-CLASSES: tuple[str, ...] = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+DIGITS: tuple[str, ...] = tuple("0123456789")
+CLASSES: tuple[str, ...] = (*DIGITS, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 SMALLEST = 14  # pixels: below, strokes run together
 BOX = 20 / 28  # of the picture: the longest side of an ordinary glyph
@@ -124,20 +125,28 @@ Z 3: 12,2 88,2! 12,98! 90,98|30,50 76,50
 """
 
 
-def draw_glyphs(count: int, seed: int = 0, size: int = 28, first: int = 0) -> tuple[Pixels, Labels]:
+def draw_digits(count: int, seed: int = 0, size: int = 28, first: int = 0) -> tuple[Pixels, Labels]:
+    """As `draw_glyphs`, of the digits only."""
+    return draw_glyphs(count, seed, size, first, DIGITS)
+
+
+def draw_glyphs(
+    count: int, seed: int = 0, size: int = 28, first: int = 0, classes: tuple[str, ...] = CLASSES
+) -> tuple[Pixels, Labels]:
     """Pictures number `first` … `first + count - 1` of the endless series of a seed, and their classes.
 
     A picture depends on the seed and its number alone, and shows the same glyph at every size. Classes are equally
     likely. Held-out pictures come from another seed.
 
-    Returns pictures, uint8 (N, 1, size, size), white strokes on black, and indices into CLASSES, int64 (N,).
+    Returns pictures, uint8 (N, 1, size, size), white strokes on black, and indices into `classes`, with which CLASSES
+    must begin, int64 (N,).
 
     Raises UsageError for fewer than one picture, fewer than 14 pixels, or a negative seed or number.
     """
     _check(count, seed, first)
     if size < SMALLEST:
         raise UsageError(f"cannot draw glyphs at {size} pixels", f"ask for a size of at least {SMALLEST}")
-    labels, ways = _chosen(count, seed, first)
+    labels, ways = _chosen(count, seed, first, len(classes))
     pixels = np.empty((count, 1, size, size), np.uint8)
     at_once = max(1, AT_ONCE // size**2)
     for start in range(0, count, at_once):
@@ -148,12 +157,6 @@ def draw_glyphs(count: int, seed: int = 0, size: int = 28, first: int = 0) -> tu
     return pixels, labels
 
 
-def glyph_labels(count: int, seed: int = 0, first: int = 0) -> Labels:
-    """The classes that `draw_glyphs` gives with its pictures, int64 (N,), without drawing."""
-    _check(count, seed, first)
-    return _chosen(count, seed, first)[0]
-
-
 def _check(count: int, seed: int, first: int) -> None:
     if count < 1:
         raise UsageError(f"cannot draw {count} glyphs", "ask for at least one")
@@ -161,10 +164,10 @@ def _check(count: int, seed: int, first: int) -> None:
         raise UsageError(f"there is no glyph number {first} of seed {seed}", "count both from 0")
 
 
-def _chosen(count: int, seed: int, first: int) -> tuple[Labels, Index]:
+def _chosen(count: int, seed: int, first: int, classes: int) -> tuple[Labels, Index]:
     """Class and way of writing it, an index into the skeletons, of each picture: (N,) and (N,)."""
     uniform = _uniform(seed, LABEL, first, count, 2)
-    labels = (uniform[:, 0] * len(CLASSES)).astype(np.int64)
+    labels = (uniform[:, 0] * classes).astype(np.int64)
     share = 0.999999 * uniform[:, 1]  # rounding must not lead into the next class
     return labels, np.searchsorted(_skeletons().until, labels + share, side="right")
 

@@ -1,4 +1,4 @@
-"""Picture sets drawn by code, of any number of pictures: `@glyphs`, `@faces`, or `@faces:50000`."""
+"""Picture sets drawn by code, of any number of pictures: `@digits`, `@glyphs`, `@faces`, or `@faces:50000`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gencli.core.drawn.faces import ATTRIBUTES, draw_faces
-from gencli.core.drawn.glyphs import CLASSES, draw_glyphs
+from gencli.core.drawn.glyphs import CLASSES, DIGITS, draw_digits, draw_glyphs
 from gencli.core.errors import UsageError
 
 VERSION = 1  # of the drawing: raise it when the same seed gives other pictures
@@ -54,6 +54,7 @@ class DrawnSet:
 
 SETS = {
     "@glyphs": DrawnSet("glyphs", "digits and capital letters by hand", 28, 1, CLASSES, (), draw_glyphs),
+    "@digits": DrawnSet("digits", "digits by hand", 28, 1, DIGITS, (), draw_digits),
     "@faces": DrawnSet("faces", "drawn faces with labelled attributes", 64, 3, (), ATTRIBUTES, draw_faces),
 }
 
