@@ -10,11 +10,13 @@ import re
 import shlex
 import shutil
 import string
+import struct
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeAlias
 
 from PIL import Image, PngImagePlugin
 
@@ -22,23 +24,46 @@ import gencli
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.files import atomic_write
 
-EXTENSIONS = {
-    ".png": "PNG",
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".webp": "WEBP",
-    ".tiff": "TIFF",
-    ".tif": "TIFF",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-}
-_KNOWN = "png, jpg, webp, tiff, bmp, gif"
 _OPAQUE = {"JPEG", "BMP"}  # formats without transparency
 _JPEG_COMMENT_BYTES = 65_533  # what one comment segment holds
 _LEAST_FREE_BYTES = 10 << 20
+_IN_MEMORY_BYTES = 16 << 20
 _DESCRIPTION = 0x010E  # the EXIF and TIFF tag ImageDescription
 
 log = logging.getLogger("gencli")
+
+Write: TypeAlias = Callable[[IO[bytes]], object]
+"""What fills a file, which it may go back in but not read."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What results are, and the file formats they can have."""
+
+    noun: str
+    formats: Mapping[str, str]
+    """Extension → format ("PNG", "JPEG", …: Pillow's name where it has one). The first is the default."""
+
+    @property
+    def known(self) -> str:
+        """The extensions for people: the first of each format."""
+        firsts = {format: extension for extension, format in reversed([*self.formats.items()])}
+        return ", ".join(extension[1:] for extension in reversed(firsts.values()))
+
+
+PICTURES = Kind(
+    "picture",
+    {
+        ".png": "PNG",
+        ".jpg": "JPEG",
+        ".jpeg": "JPEG",
+        ".webp": "WEBP",
+        ".tiff": "TIFF",
+        ".tif": "TIFF",
+        ".bmp": "BMP",
+        ".gif": "GIF",
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -65,12 +90,16 @@ class Target:
         if image.mode == "RGBA" and self.format in _OPAQUE:
             log.info("%s has no transparency: the picture is laid on white", self.format)
         data = encode(image, self.format, note)
+        return self.put(lambda file: file.write(data))
+
+    def put(self, write: Write) -> str | None:
+        """Like `write`, with a file that `write(file)` fills. Nothing is left of it when that raises."""
         if self.path is None:
-            _write_stdout(data)
+            _write_stdout(write)
             return None
         if self.base is not None:
-            return str(_write_new(self.path, self.base, data))
-        _overwrite(self.path, data)
+            return str(_write_new(self.path, self.base, write))
+        _overwrite(self.path, write)
         return str(self.path)
 
 
@@ -80,7 +109,7 @@ def plan_text(path: Path) -> Callable[[str], None]:
     Raises GencliError for a place that cannot be written.
     """
     _check(path)
-    return lambda text: _overwrite(path, text.encode("utf-8", "surrogateescape"))
+    return lambda text: _overwrite(path, lambda file: file.write(text.encode("utf-8", "surrogateescape")))
 
 
 def command_line() -> str:
@@ -93,16 +122,17 @@ def note(seed: int) -> dict[str, str]:
     return {"Software": f"gencli {gencli.__version__}", "Command": command_line(), "Seed": str(seed)}
 
 
-def encode(image: Image.Image, format: str, note: Mapping[str, str]) -> bytes:
-    """A picture (RGB or RGBA) as the bytes of a file. Raises GencliError when the format cannot hold it."""
-    if image.mode == "RGBA" and format in _OPAQUE:
-        white = Image.new("RGB", image.size, "white")
-        white.paste(image, mask=image.getchannel("A"))
-        image = white
+def encode(image: Image.Image, format: str, note: Mapping[str, str], **settings: Any) -> bytes:
+    """A picture (RGB or RGBA) as the bytes of a file. `settings` of Pillow's replace the usual ones.
+
+    Raises GencliError when the format cannot hold it.
+    """
+    if format in _OPAQUE:
+        image = on_white(image)
     buffer = io.BytesIO()
     try:
-        image.save(buffer, format, **_settings(format, note))
-    except (OSError, ValueError) as error:
+        image.save(buffer, format, **(_settings(format, note) | settings))
+    except (OSError, ValueError, struct.error) as error:
         raise GencliError(
             f"a picture of {image.width} × {image.height} pixels cannot be saved as {format}: {error}",
             "PNG holds pictures of any size",
@@ -110,14 +140,27 @@ def encode(image: Image.Image, format: str, note: Mapping[str, str]) -> bytes:
     return buffer.getvalue()
 
 
+def on_white(image: Image.Image) -> Image.Image:
+    """An RGB or RGBA picture without transparency."""
+    if image.mode != "RGBA":
+        return image
+    white = Image.new("RGB", image.size, "white")
+    white.paste(image, mask=image.getchannel("A"))
+    return white
+
+
+def note_text(note: Mapping[str, str]) -> bytes:
+    """The note as lines of UTF-8."""
+    return "\n".join(f"{key}: {value}" for key, value in note.items()).encode("utf-8", "replace")
+
+
 def _settings(format: str, note: Mapping[str, str]) -> dict[str, Any]:
     """Pillow's settings for a format: the best quality that is not wasteful, and the note."""
-    clean = {key: value.encode("utf-8", "replace").decode() for key, value in note.items()}
-    text = "\n".join(f"{key}: {value}" for key, value in clean.items()).encode()
+    text = note_text(note)
     if format == "PNG":
         chunks = PngImagePlugin.PngInfo()
-        for key, value in clean.items():
-            chunks.add_text(key, value)
+        for key, value in note.items():
+            chunks.add_text(key, value.encode("utf-8", "replace").decode())
         return {"pnginfo": chunks}
     if format == "JPEG":
         comment = text[:_JPEG_COMMENT_BYTES].decode("utf-8", "ignore").encode()  # not cut inside a letter
@@ -133,9 +176,9 @@ def _settings(format: str, note: Mapping[str, str]) -> dict[str, Any]:
     return {}
 
 
-def _write_stdout(data: bytes) -> None:
+def _write_stdout(write: Write) -> None:
     try:
-        sys.stdout.buffer.write(data)
+        _copy(write, sys.stdout.buffer)
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         raise  # the reader went away: the command line ends quietly
@@ -143,28 +186,32 @@ def _write_stdout(data: bytes) -> None:
         raise GencliError(f"cannot write to standard output: {error.strerror or error}") from error
 
 
-def _overwrite(path: Path, data: bytes) -> None:
+def _copy(write: Write, file: IO[bytes]) -> None:
+    """Fill a file that cannot be gone back in."""
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES) as whole:
+        write(whole)
+        whole.seek(0)
+        shutil.copyfileobj(whole, file)
+
+
+def _overwrite(path: Path, write: Write) -> None:
     if path.exists() and not path.is_file():
-        _write_through(path, data)  # a device or a pipe must not be replaced by a file
+        _write_through(path, write)  # a device or a pipe must not be replaced by a file
     else:
-        _write_file(Path(os.path.realpath(path)), data)  # a link stays a link
+        atomic_write(Path(os.path.realpath(path)), write)  # a link stays a link
 
 
-def _write_through(path: Path, data: bytes) -> None:
+def _write_through(path: Path, write: Write) -> None:
     try:
         with path.open("wb") as file:
-            file.write(data)
+            _copy(write, file)
     except BrokenPipeError:
         raise
     except OSError as error:
         raise GencliError(f"cannot write {path}: {error.strerror or error}") from error
 
 
-def _write_file(path: Path, data: bytes) -> None:
-    atomic_write(path, lambda file: file.write(data))
-
-
-def _write_new(path: Path, base: Path, data: bytes) -> Path:
+def _write_new(path: Path, base: Path, write: Write) -> Path:
     """Write to `path`, or else to the first free number of `base`; returns which. Overwrites nothing."""
     candidates = itertools.chain([path], _numbered(base))
     while True:
@@ -180,7 +227,7 @@ def _write_new(path: Path, base: Path, data: bytes) -> Path:
                 f"cannot write {path}: {error.strerror or error}", "choose another place with -o"
             ) from error
     try:
-        _write_file(path, data)
+        atomic_write(path, write)
     except BaseException:
         if path.exists() and not path.stat().st_size:
             path.unlink()
@@ -197,49 +244,52 @@ def _numbered(base: Path) -> Iterator[Path]:
         number += 1
 
 
-def plan(names: Sequence[str], output: str | None, *, suffix: str, format: str | None = None) -> list[Target]:
+def plan(
+    names: Sequence[str], output: str | None, *, suffix: str, format: str | None = None, kind: Kind = PICTURES
+) -> list[Target]:
     """Decide where each result goes, and check that it can, before any work is done.
 
     `names` are the stems of the inputs, one a result. `output` is what the user gave with `-o`:
     nothing → `NAME-SUFFIX.png` here, never overwriting (`-2`, `-3` …); "-" → standard output; a folder, or
     a path that ends in "/" → such names inside it; a pattern of `{i}` (1, 2 …), `{i:04}` and `{name}`; or a
     path for the only result, overwritten. `format` is an extension ("png", "jpg", …) that decides where the
-    path does not.
+    path does not. Other kinds of results have other formats.
 
     Raises UsageError for a wrong pattern or format, GencliError for a place that cannot be written.
     """
-    extension = None if format is None else "." + format.lower().removeprefix(".")
-    if extension is not None and extension not in EXTENSIONS:
-        raise UsageError(f"there is no picture format {format!r}", f"choose one of {_KNOWN}")
+    extension = next(iter(kind.formats)) if format is None else "." + format.lower().removeprefix(".")
+    if extension not in kind.formats:
+        raise UsageError(f"there is no {kind.noun} format {format!r}", f"choose one of {kind.known}")
     if output == "":
         raise UsageError("the output path is empty", "name a file or a folder, or - for standard output")
     if output == "-":
         if len(names) != 1:
-            raise UsageError(f"standard output takes one picture, not {len(names)}", "name a folder: -o folder/")
+            raise UsageError(f"standard output takes one {kind.noun}, not {len(names)}", "name a folder: -o folder/")
         if sys.stdout is None or sys.stdout.isatty():
             raise UsageError(
-                "a picture's bytes do not belong on a terminal", "redirect them (> file.png) or name a file"
+                f"{kind.noun} bytes do not belong on a terminal",
+                f"redirect them (> file{extension}) or name a file",
             )
-        return [Target(None, EXTENSIONS[extension or ".png"])]
-    if output is None or output.endswith(("/", os.sep)) or _is_folder(Path(output)):
-        folder = Path(output or "")
-        targets = _default(names, folder, suffix, extension or ".png")
-    elif "{" in output or "}" in output:
-        targets = _pattern(names, output, extension)
+        return [Target(None, kind.formats[extension])]
+    wanted = kind.formats[extension] if format else None
+    if output is None or _is_folder(output):
+        targets = _default(names, Path(output or ""), suffix, extension, kind)
+    elif is_pattern(output):
+        targets = [_explicit(path, wanted, kind) for path in _filled_in(names, output)]
     elif len(names) > 1:
         raise UsageError(
             f"{output} is one file, but there are {len(names)} results",
             f"name a folder ({output}/) or a pattern (result-{{i}}.png)",
         )
     else:
-        targets = [_explicit(Path(output), extension) for _ in names]
+        targets = [_explicit(Path(output), wanted, kind) for _ in names]
     for target in targets:
         assert target.path is not None
         _check(target.path)
     return targets
 
 
-def _default(names: Sequence[str], folder: Path, suffix: str, extension: str) -> list[Target]:
+def _default(names: Sequence[str], folder: Path, suffix: str, extension: str, kind: Kind) -> list[Target]:
     targets: list[Target] = []
     taken: dict[Path, Iterator[Path]] = {}
     used: set[Path] = set()
@@ -248,36 +298,48 @@ def _default(names: Sequence[str], folder: Path, suffix: str, extension: str) ->
         candidates = taken.setdefault(base, _numbered(base))
         path = next(path for path in candidates if path not in used and not _exists(path))
         used.add(path)
-        targets.append(Target(path, EXTENSIONS[extension], base))
+        targets.append(Target(path, kind.formats[extension], base))
     return targets
 
 
-def _pattern(names: Sequence[str], pattern: str, extension: str | None) -> list[Target]:
-    usage = "use {i}, {i:04} and {name}; {{ and }} stand for braces"
+def is_pattern(output: str) -> bool:
+    """Whether an output is a pattern of names."""
+    return ("{" in output or "}" in output) and not _is_folder(output)
+
+
+def fill_in(pattern: str, index: int, name: str) -> Path:
+    """The path of one result. Raises UsageError for a wrong pattern."""
     try:
         for _, field, spec, conversion in string.Formatter().parse(pattern):
             numbered = field == "i" and re.fullmatch(r"0?\d{0,2}d?", spec or "")
             if field is not None and (conversion or not (numbered or (field == "name" and not spec))):
                 raise ValueError(f"{{{field}{':' if spec else ''}{spec}}} is not a field")
-        paths = [pattern.format(i=index, name=_plain(name)) for index, name in enumerate(names, 1)]
+        return Path(pattern.format(i=index, name=_plain(name)))
     except ValueError as error:
-        raise UsageError(f"the output pattern {pattern} is wrong: {error}", usage) from error
+        raise UsageError(
+            f"the output pattern {pattern} is wrong: {error}",
+            "use {i}, {i:04} and {name}; {{ and }} stand for braces",
+        ) from error
+
+
+def _filled_in(names: Sequence[str], pattern: str) -> list[Path]:
+    paths = [fill_in(pattern, index, name) for index, name in enumerate(names, 1)]
     if len(set(paths)) < len(paths):
         raise UsageError(f"{pattern} gives several results the same name", "put {i} into it")
-    return [_explicit(Path(path), extension) for path in paths]
+    return paths
 
 
-def _explicit(path: Path, extension: str | None) -> Target:
-    own = EXTENSIONS.get(path.suffix.lower())
-    wanted = EXTENSIONS[extension] if extension else own
-    if wanted is None:
+def _explicit(path: Path, wanted: str | None, kind: Kind) -> Target:
+    own = kind.formats.get(path.suffix.lower())
+    format = wanted or own
+    if format is None:
         raise UsageError(
-            f"{path} does not end in the extension of a picture format",
-            f"end it in one of {_KNOWN}; or in / for a folder",
+            f"{path} does not end in the extension of any {kind.noun} format",
+            f"end it in one of {kind.known}; or in / for a folder",
         )
-    if own and own != wanted:
-        raise UsageError(f"{path} is not the name of a {wanted} file", "leave out the extension or the format")
-    return Target(path, wanted)
+    if own and own != format:
+        raise UsageError(f"{path} is not the name of a {format} file", "leave out the extension or the format")
+    return Target(path, format)
 
 
 def _plain(name: str) -> str:
@@ -294,9 +356,9 @@ def _exists(path: Path) -> bool:
     return True
 
 
-def _is_folder(path: Path) -> bool:
+def _is_folder(output: str) -> bool:
     try:
-        return path.is_dir()
+        return output.endswith(("/", os.sep)) or Path(output).is_dir()
     except (OSError, ValueError):
         return False
 

@@ -10,7 +10,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gencli.core.commands import DataRoot, Name, Resume, art
+from gencli.core.commands import (
+    Class,
+    Count,
+    Data,
+    DataRoot,
+    Fps,
+    Frames,
+    Grid,
+    Loop,
+    Model,
+    Name,
+    Output,
+    Points,
+    Resume,
+    Side,
+    Tested,
+    art,
+)
 from gencli.core.console import Console
 from gencli.core.errors import UsageError
 from gencli.core.options import DEFAULT_EPOCHS, Common, command
@@ -19,31 +36,15 @@ from gencli.vae.options import VaeTraining
 if TYPE_CHECKING:
     from gencli.core.pictures import PictureSet
     from gencli.core.recipe import Progress
+    from gencli.vae.concepts import Concept
+    from gencli.vae.trained import Box
 
-app = art("Variational autoencoders: pictures as points of a space in which they can be changed.")
+app = art("gencli.vae")
 
-Data = Annotated[
-    list[str],
-    typer.Option(
-        "--data",
-        help="Pictures: a drawn set (`@faces`, `@glyphs`), a known one (`gencli data list`), a folder or an archive; "
-        "repeatable.",
-    ),
-]
-Tested = Annotated[
-    list[str] | None,
-    typer.Option("--data", help="Pictures, as in `train`.", show_default="what was held out of the training set"),
-]
-Model = Annotated[str, typer.Option("--model", help="A trained model: its name, a path, or `latest`.")]
-Count = Annotated[int, typer.Option("--count", "-n", min=1, help="How many pictures.")]
-Class = Annotated[str | None, typer.Option("--class", help="Of this class only; for models that have learnt classes.")]
+FACES, DIGITS = "faces", "digits"  # the models that ship
+
 Temperature = Annotated[
     float, typer.Option("--temperature", min=0, max=10, help="Deviation of the latents: low is usual, high is odd.")
-]
-Grid = Annotated[bool, typer.Option("--grid/--files", help="All in one picture, or each in a file of its own.")]
-Output = Annotated[
-    str | None,
-    typer.Option("--output", "-o", help="A file, a folder/, a pattern such as face-{i:03}.png, or - ."),
 ]
 Axes = Annotated[
     str | None,
@@ -58,13 +59,45 @@ Range = Annotated[
 Steps = Annotated[int, typer.Option("--steps", min=2, max=100, help="Pictures along each axis.")]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Latents drawn for each picture's likelihood.")]
 Pictures = Annotated[list[str], typer.Argument(metavar="PICTURE…", help="Pictures of any kind and size.")]
+Stops = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[PICTURE]…", help="Pictures to walk between.", show_default="random points"),
+]
+Edited = Annotated[list[str] | None, typer.Argument(metavar="[PICTURE]…", help="Pictures of any kind and size.")]
+Path_ = Annotated[
+    str, typer.Option("--path", help="line, sphere (the direction turns evenly) or circle (through two points).")
+]
+Attributes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--attribute",
+        "-a",
+        metavar="NAME[=STRENGTH]",
+        help="What to change, and how strongly: 1 (the default) as much as it is in pictures that have it; repeatable.",
+    ),
+]
+Listed = Annotated[bool, typer.Option("--list", help="Name what can be changed, and how well it is told apart.")]
+Strip = Annotated[bool, typer.Option("--strip", help="A row of pictures for each attribute (default: for all).")]
+Strengths = Annotated[str, typer.Option("--strengths", help="Strengths of a strip.")]
+PutBack = Annotated[bool, typer.Option("--put-back", help="Put the change back into the whole picture.")]
+Crop = Annotated[
+    str | None,
+    typer.Option("--crop", metavar="X,Y,SIDE", help="The square to change.", show_default="the central square"),
+]
+WithPictures = Annotated[
+    str | None, typer.Option("--with", help="Pictures that show --attribute NAME, to learn it from: a folder, …")
+]
+WithoutPictures = Annotated[str | None, typer.Option("--without", help="Pictures that do not.")]
+Labelled = Annotated[
+    list[str] | None, typer.Option("--data", help="A labelled set: learn all its attributes or classes first.")
+]
 
 
 @app.command()
 @command
 def sample(
     common: Common,
-    model: Model,
+    model: Model = FACES,
     count: Count = 64,
     class_: Class = None,
     temperature: Temperature = 1.0,
@@ -103,7 +136,9 @@ def sample(
 
 @app.command()
 @command
-def reconstruct(pictures: Pictures, common: Common, model: Model, class_: Class = None, output: Output = None) -> None:
+def reconstruct(
+    pictures: Pictures, common: Common, model: Model = FACES, class_: Class = None, output: Output = None
+) -> None:
     """Show what comes back of pictures: the encoder's reading of them, decoded, below each.
 
     gencli vae reconstruct me.jpg you.png --model mine
@@ -116,14 +151,9 @@ def reconstruct(pictures: Pictures, common: Common, model: Model, class_: Class 
     console = Console.start(common)
     runtime = device.start(common.device, common.precision, common.threads)
     loaded = trained.load(model, runtime)
-    label = loaded.label(class_)
-    if loaded.classes and label is None:
-        raise UsageError(
-            f"{loaded.name} reads pictures of a class", f"say which with --class: {', '.join(loaded.classes)}"
-        )
+    labels = loaded.labels(len(pictures), class_)
     given = torch.cat([loaded.fitted(images.load(picture)) for picture in pictures])
     (target,) = outputs.plan([loaded.name], output, suffix="reconstructed")
-    labels = None if label is None else torch.full((len(given),), label)
     returned = loaded.decode(loaded.encode(given, labels), labels)
     shown = given if loaded.net.shape[0] == 3 else trained.grey(given).expand(-1, 3, -1, -1)
     errors = (returned - shown).square().mean((1, 2, 3)).sqrt().tolist()
@@ -141,7 +171,7 @@ def reconstruct(pictures: Pictures, common: Common, model: Model, class_: Class 
 @command
 def draw_map(
     common: Common,
-    model: Model,
+    model: Model = DIGITS,
     data: Tested = None,
     data_root: DataRoot = None,
     axes: Axes = None,
@@ -193,12 +223,207 @@ def _axes(text: str | None) -> list[int] | None:
 
 @app.command()
 @command
+def walk(
+    common: Common,
+    model: Model = FACES,
+    pictures: Stops = None,
+    points: Points = 4,
+    path: Path_ = "line",
+    loop: Loop = True,
+    frames: Frames = 96,
+    fps: Fps = 24,
+    size: Side = 256,
+    temperature: Temperature = 1.0,
+    class_: Class = None,
+    output: Output = None,
+) -> None:
+    """Walk through the latent space, as a film: between pictures, or random points.
+
+    A file's ending says what is made: .gif, .webp, .png, .mp4; f-{i:03}.png makes pictures.
+
+        gencli vae walk me.jpg you.jpg --path sphere -o us.gif
+
+        gencli vae walk --points 6 --seed 1
+
+        gencli vae walk --points 2 --path circle --frames 240 -o circle.mp4
+    """
+    import torch
+
+    from gencli.core import animations, device, images, outputs
+    from gencli.vae import paths, trained
+    from gencli.vae.training import normal
+
+    console = Console.start(common)
+    runtime = device.start(common.device, common.precision, common.threads)
+    if path not in paths.PATHS:
+        raise UsageError(f"there is no path {path}", f"choose one of {', '.join(paths.PATHS)}")
+    seed = device.new_seed() if common.seed is None else common.seed
+    loaded = trained.load(model, runtime)
+    labels = loaded.labels(1, class_)
+    film = animations.plan(loaded.name, output, suffix="walk")
+    if pictures:
+        given = torch.cat([loaded.fitted(images.load(picture)) for picture in pictures])
+        stops = loaded.encode(given, None if labels is None else labels.expand(len(given)))
+    else:
+        stops = normal((points, loaded.net.latent), device.generator(seed), torch.device("cpu")) * temperature
+    if common.seed is None:
+        console.note(f"seed {seed}")
+    began = time.monotonic()
+    latents = paths.path(path, stops, frames, closed=loop, draw=device.generator(seed, 1))
+    with console.bar("decoding", units="pictures") as bar:
+        shown = loaded.film(latents, labels, size, bar.update)
+        written = film.write(shown, outputs.note(seed), fps=fps, loop=loop)
+    how = {"model": loaded.name, "path": path, "frames": frames, "fps": fps, "seed": seed}
+    for place in written:
+        if console.as_json:
+            console.record({"output": place, **how, "seconds": round(time.monotonic() - began, 3)})
+        else:
+            console.result(place)
+
+
+@app.command()
+@command
+def edit(
+    common: Common,
+    model: Model = FACES,
+    pictures: Edited = None,
+    attributes: Attributes = None,
+    listed: Listed = False,
+    strip: Strip = False,
+    strengths: Strengths = "-3,-2,-1,0,1,2,3",
+    put_back: PutBack = False,
+    crop: Crop = None,
+    with_: WithPictures = None,
+    without: WithoutPictures = None,
+    data: Labelled = None,
+    data_root: DataRoot = None,
+    class_: Class = None,
+    output: Output = None,
+) -> None:
+    """Change one thing about a picture: add a smile, take the glasses off.
+
+    A model learns what the labels of its pictures name when it is trained; more with --data, or from examples.
+
+        gencli vae edit me.jpg --attribute smiling=2 --attribute glasses=-1
+
+        gencli vae edit me.jpg --attribute beard --put-back -o bearded.jpg
+
+        gencli vae edit me.jpg --strip -o strips.png
+
+        gencli vae edit me.jpg -a moustache --with MOUSTACHES --without SHAVEN
+
+        gencli vae edit --list
+    """
+    from gencli.core import device, images, outputs
+    from gencli.vae import concepts, editing, trained
+
+    console = Console.start(common)
+    runtime = device.start(common.device, common.precision, common.threads)
+    wishes, steps = [_wish(text) for text in attributes or []], _numbers(strengths)
+    box = None if crop is None else _box(crop)
+    _check_edit(pictures, wishes, (with_, without), listed=listed, strip=strip, learnt=bool(data))
+    loaded = trained.load(model, runtime)
+    labels = loaded.labels(1, class_)
+    originals = [images.load(picture) for picture in pictures or []]
+    names = [original.name for original in originals]
+    targets = outputs.plan(names, output, suffix="strip" if strip else "edit") if pictures else []
+    known = concepts.load(loaded.folder)
+    if data or (with_ and without):
+        with console.bar("reading pictures", units="pictures") as bar:
+            if with_ and without:
+                new = concepts.learn_between(loaded, wishes[0][0], with_, without, bar.update)
+            else:
+                new = concepts.learn(loaded, *trained.parts(loaded, data or [], data_root, bar.update))
+        known |= new
+        concepts.keep(loaded, known)
+    if listed:
+        _list_concepts(console, loaded.name, known)
+    changes = [(concepts.chosen(known, name, loaded.name), strength) for name, strength in wishes]
+    for original, target in zip(originals, targets, strict=True):
+        edit = editing.Edit(loaded, original, box, labels)
+        if strip:
+            picture = edit.strip([concept for concept, _ in changes] or list(known.values()), steps)
+        else:
+            picture = edit.put_back(changes) if put_back else edit.changed(changes)
+        written = target.write(picture, {})
+        if written and console.as_json:
+            strengths_of = {concept.name: strength for concept, strength in changes}
+            console.record({"output": written, "model": loaded.name, "attributes": strengths_of})
+        elif written:
+            console.result(written)
+
+
+def _check_edit(
+    pictures: list[str] | None,
+    wishes: list[tuple[str, float]],
+    examples: tuple[str | None, str | None],
+    *,
+    listed: bool,
+    strip: bool,
+    learnt: bool,
+) -> None:
+    """Raise UsageError for options of `edit` that do not make sense together."""
+    if any(examples) and not (all(examples) and len(wishes) == 1):
+        raise UsageError(
+            "what examples show needs two kinds of them and one name",
+            "give --with PICTURES --without PICTURES --attribute NAME",
+        )
+    if pictures and not wishes and not strip:
+        raise UsageError("nothing is to be changed", "give --attribute NAME=STRENGTH; --list shows the names")
+    if not pictures and not listed and not learnt and not any(examples):
+        raise UsageError("there is nothing to edit", "name a picture, or see with --list what can be changed")
+
+
+def _wish(text: str) -> tuple[str, float]:
+    """`smiling=2` → ("smiling", 2)."""
+    name, _, strength = text.partition("=")
+    try:
+        return name, float(strength or 1)
+    except ValueError:
+        raise UsageError(f"--attribute {text}: {strength!r} is not a number", "write NAME=2, or NAME=-1.5") from None
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--strengths {text}: expected numbers", "separate them by commas: -2,0,2") from None
+
+
+def _box(text: str) -> Box:
+    from gencli.vae.trained import Box
+
+    try:
+        left, top, side = (int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(f"--crop {text}: expected three whole numbers", "give X,Y,SIDE in pixels") from None
+    return Box(top, left, side)
+
+
+def _list_concepts(console: Console, model: str, known: Mapping[str, Concept]) -> None:
+    """What a model can change, the clearest first."""
+    if not known:
+        raise UsageError(
+            f"{model} knows no attributes yet", "teach it some: --data with labels, or --with and --without"
+        )
+    ordered = sorted(known.values(), key=lambda concept: -(concept.separation or 0))
+    if console.as_json:
+        for concept in ordered:
+            console.record({"attribute": concept.name, "separation": concept.separation, "model": model})
+        return
+    rows = [(one.name, "unknown" if one.separation is None else f"{one.separation:.3f}") for one in ordered]
+    console.table(f"{model}: how often two held-out pictures are told apart", ("attribute", "separation"), rows)
+
+
+@app.command()
+@command
 def evaluate(
-    common: Common, model: Model, data: Tested = None, data_root: DataRoot = None, samples: Samples = 100
+    common: Common, model: Model = DIGITS, data: Tested = None, data_root: DataRoot = None, samples: Samples = 100
 ) -> None:
     """Measure a model on pictures it has not seen, in nats a picture.
 
-    The log likelihood is estimated by importance weighting, from `--samples` latents a picture.
+    The log likelihood is estimated by importance weighting, from `--samples` latents a picture. The Fréchet distance
+    is that of pictures drawn from the prior, in what the built-in network sees.
 
         gencli vae evaluate --model mine --samples 500
     """
@@ -214,11 +439,11 @@ def evaluate(
         held = trained.held_out(loaded, data, data_root, bar.update)
     deterministic = loaded.config["options"]["deterministic"]
     figures: dict[str, float | None] = {**measured(loaded.net, held, runtime, seed, deterministic)}
-    with console.bar("weighing samples", units="pictures") as bar:
-        likelihood = None
-        if not deterministic:
-            likelihood = evaluation.log_likelihood(loaded.net, held, runtime, samples, seed, bar.update)
-    figures["log_likelihood"] = likelihood
+    figures |= {"log_likelihood": None, "frechet": None}
+    if not deterministic:
+        with console.bar("weighing samples", units="pictures") as bar:
+            figures["log_likelihood"] = evaluation.log_likelihood(loaded.net, held, runtime, samples, seed, bar.update)
+        figures["frechet"] = evaluation.frechet(loaded, held, seed) if len(held) > 1 else None
     if console.as_json:
         console.record({"model": loaded.name, "seed": seed, "samples": samples, **figures})
     else:
@@ -245,8 +470,8 @@ def train(
     gencli vae train --data PHOTOS --name mine --size 64 --flip
     """
     from gencli.core import datasets, device, runs, training
-    from gencli.vae import models
-    from gencli.vae.training import VaeRecipe, architecture, batches
+    from gencli.vae import concepts, models, trained
+    from gencli.vae.training import VaeRecipe, architecture, batches, settled
 
     console = Console.start(common)
     runtime = device.start(common.device, common.precision, common.threads)
@@ -270,6 +495,7 @@ def train(
             raise UsageError(
                 f"{learnt.name} has no labels for --conditional", "put the pictures of each class into a folder"
             )
+        options = settled(options, learnt)
         built = architecture(options, learnt)
         net = models.build(**built)
         models.initialise(net, device.generator(seed))
@@ -297,6 +523,9 @@ def train(
                 resume_command=runs.resume_command("vae", name, data=data, data_root=data_root),
                 report=report,
             )
+        if runtime.is_main and concepts.labelled(learnt, conditional=options.conditional):
+            loaded = trained.load(str(run.folder), runtime)
+            concepts.keep(loaded, concepts.learn(loaded, learnt, held_out))
         console.trained(result)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import torch
 
+from gencli.core import backbones
 from gencli.core.datasets import Report
 from gencli.core.device import Runtime, generator
+from gencli.core.metrics import frechet_distance, picture_moments
 from gencli.core.pictures import PictureSet, in_order
 from gencli.vae.losses import importance_weighted, reparameterize
 from gencli.vae.models import Autoencoder
+from gencli.vae.trained import Trained
 from gencli.vae.training import normal
 
 AT_ONCE = 2000  # latents decoded side by side
+COMPARED = 2000  # pictures of either kind, at most, in a Fréchet distance
 
 
 @torch.no_grad()
@@ -42,3 +46,16 @@ def log_likelihood(
         total += float(importance_weighted(-loss.view(samples, -1), latents, mean, log_var).double().sum())
     net.train(training)
     return total / len(pictures)
+
+
+def frechet(loaded: Trained, pictures: PictureSet, seed: int) -> float:
+    """The Fréchet distance between pictures and as many drawn from the prior, in what the built-in backbone sees.
+
+    Raises GencliError for fewer than 2 pictures.
+    """
+    count, device = min(len(pictures), COMPARED), loaded.runtime.device
+    backbone = backbones.load(backbones.DEFAULT).to(device)
+    shown = pictures.subset(torch.arange(count) * len(pictures) // count)
+    real = picture_moments(backbone, (batch.pictures for batch in in_order(shown, 100, device=device)))
+    drawn = picture_moments(backbone, loaded.drawn(count, seed).split(100))
+    return frechet_distance(real, drawn)

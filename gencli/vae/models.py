@@ -14,6 +14,8 @@ from torch import Tensor, nn
 from gencli.core.errors import UsageError
 from gencli.vae import losses
 
+FREQUENCY = 2.0  # deviation of the random frequencies of latents, which are about 1 apart
+LARGEST = 10.0  # of a log variance, to which it bends below: early steps at a high rate must not overflow
 START_SCALE = math.log(0.1)  # of a Gaussian or logistic likelihood: about the error of a blurred picture
 
 
@@ -43,7 +45,7 @@ class Autoencoder(nn.Module):
     def encode(self, pictures: Tensor, labels: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Pictures (N, C, H, W) in [0, 1] → mean and log variance (N, latent) of q(z | picture)."""
         features = self._with_class(self.encoder(pictures), labels)
-        return self.mean(features), self.log_var(features)
+        return self.mean(features), LARGEST - F.softplus(LARGEST - self.log_var(features))
 
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Latents (N, latent) → logits (N, C, H, W); their sigmoid is a picture in [0, 1]."""
@@ -77,6 +79,24 @@ class Residual(nn.Module):
         return out
 
 
+class FourierFeatures(nn.Module):
+    """Latents (N, L) → themselves with the sines and cosines of random combinations of them, (N, L + 2 · count).
+
+    A network of plain numbers changes slowly from place to place (Tancik et al. 2020); with few latents much has to
+    lie close together. `frequencies` (L, count), normal of deviation FREQUENCY, are drawn by `initialise`.
+    """
+
+    frequencies: Tensor
+
+    def __init__(self, latent: int, count: int) -> None:
+        super().__init__()
+        self.register_buffer("frequencies", torch.zeros(latent, count))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        angles = latents @ self.frequencies
+        return torch.cat([latents, angles.sin(), angles.cos()], 1)
+
+
 def build(
     arch: str,
     shape: Sequence[int],
@@ -85,10 +105,12 @@ def build(
     blocks: int = 1,
     classes: int = 0,
     likelihood: str = "bernoulli",
+    fourier: int = 0,
 ) -> Autoencoder:
     """An autoencoder of pictures (C, H, W), its weights still to be drawn or loaded.
 
-    `dense`: layers of `widths` units and SiLU, in the decoder in reverse order; `dense-book`: with ReLU.
+    `dense`: layers of `widths` units and SiLU, in the decoder in reverse order, after `fourier` random frequencies of
+    the latents; `dense-book`: with ReLU.
     `residual`: `widths` channels, each half as fine as the one before, with `blocks` residual blocks. `faces`:
     strided convolutions of `widths` channels with batch norm. `conv-book` and `wide-book` are the textbooks', whose
     widths are fixed.
@@ -104,7 +126,7 @@ def build(
         )
     small, given = (height >> halvings, width >> halvings), latent + classes
     if arch.startswith("dense"):
-        parts = _dense(shape, given, widths, nn.ReLU if arch == "dense-book" else nn.SiLU)
+        parts = _dense(shape, given, widths, nn.ReLU if arch == "dense-book" else nn.SiLU, fourier)
     elif arch == "residual":
         parts = _residual(channels, small, given, widths, blocks)
     elif arch == "faces":
@@ -114,11 +136,13 @@ def build(
     return Autoencoder(shape, latent, parts, classes, likelihood)
 
 
-def _dense(shape: Sequence[int], latent: int, widths: Sequence[int], activation: type[nn.Module]) -> Parts:
+def _dense(
+    shape: Sequence[int], latent: int, widths: Sequence[int], activation: type[nn.Module], fourier: int
+) -> Parts:
     pixels = math.prod(shape)
-    inward, outward = [pixels, *widths], [latent, *reversed(widths)]
+    inward, outward = [pixels, *widths], [latent + 2 * fourier, *reversed(widths)]
     encoder: list[nn.Module] = [nn.Flatten()]
-    decoder: list[nn.Module] = []
+    decoder: list[nn.Module] = [FourierFeatures(latent, fourier)] if fourier else []
     for layers, sizes in ((encoder, inward), (decoder, outward)):
         for before, after in pairwise(sizes):
             layers += [nn.Linear(before, after), activation()]
@@ -193,8 +217,10 @@ def _up(before: int, after: int) -> nn.Module:
 
 @torch.no_grad()
 def initialise(model: nn.Module, draw: torch.Generator) -> None:
-    """Uniform weights after Glorot & Bengio 2010 and no biases, as the textbooks' Keras has it."""
+    """Uniform weights after Glorot & Bengio 2010 and no biases, as the textbooks' Keras has it; and frequencies."""
     for module in model.modules():
+        if isinstance(module, FourierFeatures):
+            module.frequencies.normal_(0, FREQUENCY, generator=draw)
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.xavier_uniform_(module.weight, generator=draw)
             if module.bias is not None:

@@ -11,13 +11,15 @@ from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
 
 SMALL = 32  # pixels of a side up to which grey pictures count as small: digits, letters
 LATENT = {"small": 20, "large": 128}
+RATES = {"dense": 4e-3, "other": 2e-3}
+BATCH_SIZES = {"dense": 512, "other": 128}
 WIDTHS = {
     "dense": (512, 512, 512),
-    "residual": (32, 64, 128, 256),
     "faces": (32, 64, 128, 256),
     "dense-book": (512,),
 }
 ARCHITECTURES = ("dense", "residual", "faces", "dense-book", "conv-book", "wide-book")
+FOURIER, FEW_LATENTS = 64, 3
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
 
 BOOK: Mapping[str, Any] = {
@@ -72,9 +74,21 @@ class VaeTraining(Options):
     ] = "auto"
     widths: Annotated[
         tuple[int, ...] | None,
-        Flag("Units of each dense layer, or channels of each halving.", minimum=1, shown_default="by the architecture"),
+        Flag(
+            "Units of each dense layer, or channels of each halving.",
+            minimum=1,
+            shown_default="by the architecture and the size",
+        ),
     ] = None
     blocks: Annotated[int, Flag("Residual blocks of each halving.", minimum=0)] = 1
+    fourier: Annotated[
+        int | None,
+        Flag(
+            "Random frequencies of the latents that a dense decoder sees too: few latents can then tell more apart.",
+            minimum=0,
+            shown_default=f"{FOURIER} for up to {FEW_LATENTS} latents, else 0",
+        ),
+    ] = None
 
     likelihood: Annotated[
         str,
@@ -92,9 +106,19 @@ class VaeTraining(Options):
     ] = 0.0
     conditional: Annotated[bool, Flag("Learn from the labels too: pictures can then be drawn of a class.")] = False
 
-    batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 256
+    batch_size: Annotated[
+        int | None,
+        Flag(
+            "Pictures a step.", minimum=1, shown_default="{dense} for dense layers, else {other}".format(**BATCH_SIZES)
+        ),
+    ] = None
     optimizer: Annotated[str, Flag("How the weights are changed.", choices=("adam", "rmsprop"))] = "adam"
-    rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 2e-3
+    rate: Annotated[
+        float | None,
+        Flag(
+            "Highest learning rate.", minimum=0, shown_default="{dense} for dense layers, else {other}".format(**RATES)
+        ),
+    ] = None
     schedule: Annotated[
         str,
         Flag(

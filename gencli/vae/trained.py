@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from gencli.core import datasets, store
 from gencli.core.datasets import Report
 from gencli.core.device import Runtime, generator
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.images import Picture
+from gencli.core.images import Picture, to_pillow
 from gencli.core.pictures import PictureSet, in_order, resize
 from gencli.vae import models
 from gencli.vae.models import Autoencoder
 from gencli.vae.training import normal
 
 AT_ONCE = 128  # pictures decoded side by side
+
+
+class Box(NamedTuple):
+    """A square of a picture, in pixels."""
+
+    top: int
+    left: int
+    side: int
+
+
+def central(picture: Picture) -> Box:
+    """The largest square in the middle of a picture."""
+    height, width = picture.rgb.shape[-2:]
+    side = min(height, width)
+    return Box((height - side) // 2, (width - side) // 2, side)
 
 
 @dataclass(frozen=True)
@@ -31,6 +47,7 @@ class Trained:
     net: Autoencoder
     config: dict[str, Any]
     runtime: Runtime
+    folder: Path
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -46,6 +63,18 @@ class Trained:
         if name not in self.classes:
             raise UsageError(f"{self.name} has no class {name}", f"it has {', '.join(self.classes)}")
         return self.classes.index(name)
+
+    def labels(self, count: int, name: str | None) -> Tensor | None:
+        """The class `name` for so many pictures, (N,); None for a model without classes.
+
+        Raises UsageError as `label` does, and when a class is needed.
+        """
+        label = self.label(name)
+        if self.classes and label is None:
+            raise UsageError(
+                f"{self.name} reads pictures of a class", f"say which with --class: {', '.join(self.classes)}"
+            )
+        return None if label is None else torch.full((count,), label)
 
     @torch.no_grad()
     def decode(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
@@ -78,15 +107,22 @@ class Trained:
             ]
         )
 
-    def fitted(self, picture: Picture) -> Tensor:
-        """The central square of any picture as the model wants it: (1, 3, H, W), transparency on white."""
+    def fitted(self, picture: Picture, box: Box | None = None) -> Tensor:
+        """A square of any picture (default: the central one) as the model wants it: (1, 3, H, W), transparency on
+        white."""
         rgb = picture.rgb if picture.alpha is None else picture.rgb * picture.alpha + (1 - picture.alpha)
-        height, width = rgb.shape[-2:]
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        square = rgb[..., top : top + side, left : left + side]
-        _, wanted_height, wanted_width = self.net.shape
-        return resize(square, (wanted_height, wanted_width)).clamp(0, 1)
+        top, left, side = box or central(picture)
+        _, height, width = self.net.shape
+        return resize(rgb[..., top : top + side, left : left + side], (height, width)).clamp(0, 1)
+
+    def film(self, latents: Tensor, labels: Tensor | None, size: int, report: Report) -> Iterator[Image.Image]:
+        """The pictures of latents (F, L), one after another, enlarged to `size` pixels a side; `labels` (1,)."""
+        for first in range(0, len(latents), AT_ONCE):
+            some = latents[first : first + AT_ONCE]
+            decoded = self.decode(some, None if labels is None else labels.expand(len(some)))
+            for index, picture in enumerate(decoded, first + 1):
+                yield to_pillow(picture).resize((size, size), Image.Resampling.BICUBIC)
+                report(index, len(latents))
 
     def drawn(self, count: int, seed: int, temperature: float = 1.0, label: int | None = None) -> Tensor:
         """`count` pictures from the prior, (N, 3, H, W). `temperature` is the deviation of the latents drawn; of a
@@ -103,26 +139,37 @@ def held_out(loaded: Trained, data: Sequence[str] | None, root: Path | None, rep
 
     Raises GencliError when its own set is not there any more, or not as it was.
     """
-    channels, size, _ = loaded.net.shape
-    options, about = loaded.config["options"], loaded.config["data"]
-    named = list(data or about["names"])
-    learnt, held = datasets.train_and_test(
-        named[0] if len(named) == 1 else named,
-        size=size,
-        channels=channels,
-        root=root,
-        report=report,
-        limit=None if data else options["limit"],
-        held_out=options["held_out"],
-        seed=loaded.config["seed"],
-    )
+    about = loaded.config["data"]
+    limit = None if data else loaded.config["options"]["limit"]
+    learnt, held = parts(loaded, data or about["names"], root, report, limit)
     if not data and learnt.fingerprint != about["fingerprint"]:
         raise GencliError(
             f"{about['name']} is not what it was when {loaded.name} was trained", "name pictures with --data"
         )
+    return held
+
+
+def parts(
+    loaded: Trained, data: Sequence[str], root: Path | None, report: Report | None, limit: int | None = None
+) -> tuple[PictureSet, PictureSet]:
+    """The two parts of a set as the model was or would be trained on it: to learn from, and held out.
+
+    Raises UsageError when it has other classes than a conditional model.
+    """
+    channels, size, _ = loaded.net.shape
+    learnt, held = datasets.train_and_test(
+        data[0] if len(data) == 1 else data,
+        size=size,
+        channels=channels,
+        root=root,
+        report=report,
+        limit=limit,
+        held_out=loaded.config["options"]["held_out"],
+        seed=loaded.config["seed"],
+    )
     if loaded.net.classes and held.classes != tuple(loaded.config["classes"]):
         raise UsageError(f"{held.name} has other classes than {loaded.name}", "name pictures of the same classes")
-    return held
+    return learnt, held
 
 
 def grey(pictures: Tensor) -> Tensor:
@@ -147,4 +194,4 @@ def load(which: str, runtime: Runtime) -> Trained:
         raise GencliError(
             f"the model in {found.folder} is damaged: {error}", "train it anew, or import it again"
         ) from error
-    return Trained(found.name, net.to(runtime.device).eval(), found.config, runtime)
+    return Trained(found.name, net.to(runtime.device).eval(), found.config, runtime, found.folder)

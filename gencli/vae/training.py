@@ -12,21 +12,25 @@ from torch import Tensor, nn
 from gencli.core.averaging import RunningMean
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, generator, memory_format
+from gencli.core.errors import UsageError
 from gencli.core.images import grid, to_pillow
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet, in_order
 from gencli.core.recipe import Recipe, up_and_down
 from gencli.vae import losses
 from gencli.vae.losses import kl_divergence, reparameterize
 from gencli.vae.models import Autoencoder
-from gencli.vae.options import LATENT, SMALL, WIDTHS, VaeTraining
+from gencli.vae.options import BATCH_SIZES, FEW_LATENTS, FOURIER, LATENT, RATES, SMALL, WIDTHS, VaeTraining
 
 WARM_UP = 0.03  # share of the training in which the rate rises
 ACTIVE = 0.01  # variance of a latent's mean over pictures from which it counts as used (Burda et al. 2016)
+CHANNELS, LEAST, MOST = 1024, 16, 256  # of residual convolutions: times the side; at least; at most
+COARSEST = 4  # pixels of a side
 SHOWN = 8  # pictures in a row of a preview, and rows drawn from the prior
 
 
 class VaeRecipe(Recipe):
-    """An autoencoder, the running mean of its weights, and what it makes of held-out pictures."""
+    """An autoencoder, the running mean of its weights, and what it makes of held-out pictures. Its options are
+    `settled`."""
 
     def __init__(
         self, net: Autoencoder, options: VaeTraining, held_out: PictureSet, runtime: Runtime, seed: int
@@ -36,12 +40,13 @@ class VaeRecipe(Recipe):
         self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
         self.mean = RunningMean(self.net, options.average) if options.average else None
         self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean.net} if self.mean else {})}
+        assert options.rate is not None
         if options.optimizer == "rmsprop":
             self.optimizer: torch.optim.Optimizer = torch.optim.RMSprop(
                 self.net.parameters(), options.rate, alpha=0.9, eps=1e-7
             )
         else:
-            self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate)
+            self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate, fused=True)
         self.optimizers = {"net": self.optimizer}
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self.extras: Mapping[str, Stateful] = {"scaler": self.scaler, **({"mean": self.mean} if self.mean else {})}
@@ -129,6 +134,7 @@ def kl_weight(options: VaeTraining, progress: float) -> float:
 
 def batches(pictures: PictureSet, options: VaeTraining, runtime: Runtime, seed: int) -> PictureBatches:
     """Training batches in random order, mirrored if wanted."""
+    assert options.batch_size is not None
     augmentation = Augmentation(flip=options.flip)
     return PictureBatches(
         pictures,
@@ -172,20 +178,49 @@ def measured(
     return {**figures, "kl": divergence / count, "active_units": float(active)}
 
 
-def architecture(options: VaeTraining, learnt: PictureSet) -> dict[str, Any]:
-    """What `models.build` takes, worked out for a picture set."""
+def halvings(size: int) -> tuple[int, ...]:
+    """Channels of each halving of pictures of `size` pixels: down to 4 × 4 or an odd side, twice as many at half the
+    side. Raises UsageError for an odd size."""
+    sides = []
+    while size % 2 == 0 and size > COARSEST:
+        size //= 2
+        sides.append(size)
+    if not sides:
+        raise UsageError(
+            f"pictures of {size} × {size} pixels cannot be halved", "use an even --size, or --arch dense for small ones"
+        )
+    return tuple(min(max(CHANNELS // side // 8 * 8, LEAST), MOST) for side in sides)
+
+
+def settled(options: VaeTraining, learnt: PictureSet) -> VaeTraining:
+    """The options with all that was left open decided for a picture set."""
     channels, height, width = learnt.shape
     small = channels == 1 and max(height, width) <= SMALL
     arch = options.arch if options.arch != "auto" else "dense" if small else "residual"
-    likelihood = options.likelihood
-    if likelihood == "auto":
-        likelihood = "bernoulli" if channels == 1 else "logistic"
+    kind = "dense" if arch == "dense" else "other"
+    latent = options.latent or LATENT["small" if small else "large"]
+    fourier = FOURIER if arch == "dense" and latent <= FEW_LATENTS else 0
+    likelihood = "bernoulli" if channels == 1 else "logistic"
+    return options.replace(
+        arch=arch,
+        latent=latent,
+        widths=options.widths or (halvings(height) if arch == "residual" else WIDTHS.get(arch, ())),
+        fourier=fourier if options.fourier is None else options.fourier,
+        likelihood=likelihood if options.likelihood == "auto" else options.likelihood,
+        rate=RATES[kind] if options.rate is None else options.rate,
+        batch_size=options.batch_size or BATCH_SIZES[kind],
+    )
+
+
+def architecture(options: VaeTraining, learnt: PictureSet) -> dict[str, Any]:
+    """What `models.build` takes for a picture set, by options that are `settled`."""
     return {
-        "arch": arch,
-        "shape": [channels, height, width],
-        "latent": options.latent or LATENT["small" if small else "large"],
-        "widths": list(options.widths or WIDTHS.get(arch, ())),
+        "arch": options.arch,
+        "shape": list(learnt.shape),
+        "latent": options.latent,
+        "widths": list(options.widths or ()),
         "blocks": options.blocks,
         "classes": len(learnt.classes) if options.conditional else 0,
-        "likelihood": likelihood,
+        "likelihood": options.likelihood,
+        "fourier": options.fourier,
     }

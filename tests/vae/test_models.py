@@ -32,7 +32,7 @@ def test_presets_have_exactly_so_many_weights(preset: str, encoder: int, decoder
     ("shape", "latent", "classes"), [((1, 28, 28), 2, 0), ((3, 32, 32), 512, 0), ((3, 32, 32), 1, 5)]
 )
 def test_pictures_go_in_and_come_out(arch: str, shape: tuple[int, int, int], latent: int, classes: int) -> None:
-    widths = (8, 12) if arch in WIDTHS else ()
+    widths = (8, 12) if arch in {*WIDTHS, "residual"} else ()
     net = models.build(arch, shape, latent, widths, classes=classes).eval()
     models.initialise(net, torch.Generator().manual_seed(0))
     pictures = torch.rand(3, *shape)
@@ -59,3 +59,27 @@ def test_a_scale_is_learnt_where_the_likelihood_has_one() -> None:
     assert plain.log_scale is None
     assert scaled.log_scale is not None and scaled.log_scale.shape == (3, 1, 1)
     assert count(scaled) == count(plain) + 3
+
+
+def test_frequencies_come_beside_the_latents() -> None:
+    features = models.FourierFeatures(2, 500)
+    models.initialise(features, torch.Generator().manual_seed(0))
+    assert float(features.frequencies.std()) == pytest.approx(models.FREQUENCY, rel=0.1)
+    latents = torch.randn(6, 2, generator=torch.Generator().manual_seed(1))
+    found = features(latents)
+    assert found.shape == (6, 1002) and torch.equal(found[:, :2], latents)
+    angles = latents @ features.frequencies
+    torch.testing.assert_close(found[:, 2:502] ** 2 + found[:, 502:] ** 2, torch.ones(6, 500))
+    torch.testing.assert_close(torch.atan2(found[:, 2:502], found[:, 502:]), torch.atan2(angles.sin(), angles.cos()))
+    net = models.build("dense", (1, 8, 8), 2, (16,), fourier=5)
+    assert net.decode(latents).shape == (6, 1, 8, 8)
+    assert "decoder.0.frequencies" in net.state_dict()  # they are kept with the weights
+
+
+def test_variances_stay_finite() -> None:
+    net = models.build("dense", (1, 8, 8), 2, (4,))
+    torch.nn.init.constant_(net.log_var.bias, 1e6)
+    assert float(net.encode(torch.rand(3, 1, 8, 8))[1].detach().max()) <= models.LARGEST
+    torch.nn.init.constant_(net.log_var.bias, -3.0)
+    torch.nn.init.zeros_(net.log_var.weight)
+    torch.testing.assert_close(net.encode(torch.rand(1, 1, 8, 8))[1], torch.full((1, 2), -3.0), atol=1e-4, rtol=0)

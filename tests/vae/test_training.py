@@ -11,6 +11,7 @@ import torch
 from gencli.core import training
 from gencli.core.checkpoint import read_state
 from gencli.core.device import Runtime, generator
+from gencli.core.errors import UsageError
 from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Progress, TrainingOptions
 from gencli.core.tensors import pack
@@ -32,7 +33,8 @@ def blobs(count: int = 64, channels: int = 1) -> PictureSet:
 
 
 def recipe(pictures: PictureSet, seed: int = 1, **changes: Any) -> vae.VaeRecipe:
-    options = VaeTraining(**{"latent": 3, "widths": (32,), "batch_size": 16, "average": 0.9, **changes})
+    options = VaeTraining(**{"latent": 3, "widths": (32,), "batch_size": 16, "average": 0.9, "rate": 2e-3, **changes})
+    options = vae.settled(options, pictures)
     net = models.build(**vae.architecture(options, pictures))
     models.initialise(net, generator(seed))
     return vae.VaeRecipe(net, options, pictures, CPU, seed)
@@ -115,9 +117,28 @@ def test_salt_makes_whole_pixels_white() -> None:
         (1, 28, ("dense", "bernoulli", 20)),
         (3, 28, ("residual", "logistic", 128)),
         (1, 64, ("residual", "bernoulli", 128)),
+        (3, 256, ("residual", "logistic", 128)),
     ],
 )
 def test_what_is_chosen_for_a_set(channels: int, size: int, wanted: tuple[str, str, int]) -> None:
     pictures = PictureSet(torch.zeros(4, channels, size, size, dtype=torch.uint8))
-    built = vae.architecture(VaeTraining(), pictures)
+    built = vae.architecture(vae.settled(VaeTraining(), pictures), pictures)
     assert (built["arch"], built["likelihood"], built["latent"]) == wanted
+    models.build(**built)  # and can be built
+
+
+def test_channels_double_as_sides_halve() -> None:
+    assert vae.halvings(64) == (32, 64, 128, 256)
+    assert vae.halvings(256) == (16, 16, 32, 64, 128, 256)
+    assert vae.halvings(28) == (72, 144) and vae.halvings(30) == (64,)
+    with pytest.raises(UsageError, match="31 × 31 pixels cannot be halved"):
+        vae.halvings(31)
+
+
+def test_few_latents_are_seen_through_frequencies() -> None:
+    pictures = PictureSet(torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
+    options = vae.settled(VaeTraining(latent=2), pictures)
+    assert (options.fourier, options.batch_size, options.rate) == (64, 512, 4e-3)
+    assert vae.settled(VaeTraining(latent=20), pictures).fourier == 0
+    assert vae.settled(VaeTraining.build({}, "dense"), pictures).fourier == 0  # the textbook's is as it was
+    assert vae.settled(VaeTraining(latent=2, fourier=5, rate=0.1), pictures).fourier == 5

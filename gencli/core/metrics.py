@@ -1,0 +1,97 @@
+"""How far a set of pictures is from another as a whole: the Fréchet distance in a network's features.
+
+Figures compare only with figures of the same backbone, and of about as many pictures: the fewer there are, the
+larger the distance comes out, even between two halves of one set (Chong & Forsyth 2020).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+from gencli.core.backbones import Backbone
+from gencli.core.errors import GencliError
+from gencli.core.pictures import resize
+
+POSITIONS = 4  # of the deepest layer along each side of a picture: 64 pixels for vgg-mini, which learnt on these
+
+
+class Moments:
+    """Mean and covariance of features given batch after batch, in double precision on the CPU.
+
+    `count` rows were added so far; `mean` is (F,). Batches are merged as Chan, Golub & LeVeque 1983 do it: sums of
+    squares would lose what is small beside the mean.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = torch.zeros((), dtype=torch.float64)
+        self._scatter = torch.zeros((), dtype=torch.float64)  # (F, F), the sum of (x - mean) (x - mean)ᵀ
+
+    def add(self, features: Tensor) -> None:
+        """Take features (N, F) in, of any N. Raises GencliError when they are not finite numbers."""
+        if not len(features):
+            return
+        if not features.isfinite().all():
+            raise GencliError("a network sees no numbers in the pictures", "what made them, or the network, is damaged")
+        rows = features.detach().to("cpu").double()  # in this order: MPS knows no double precision
+        centre = rows.mean(0)
+        rows = rows - centre
+        apart, total = centre - self.mean, self.count + len(rows)
+        self._scatter = self._scatter + rows.T @ rows + torch.outer(apart, apart) * (self.count * len(rows) / total)
+        self.mean = self.mean + apart * (len(rows) / total)
+        self.count = total
+
+    @property
+    def covariance(self) -> Tensor:
+        """The unbiased estimate (F, F), divided by count - 1. Raises GencliError for fewer than 2 rows."""
+        if self.count < 2:
+            raise GencliError(f"{self.count} picture(s) have no spread to compare", "give at least 2")
+        return self._scatter / (self.count - 1)
+
+
+def frechet_distance(one: Moments, other: Moments) -> float:
+    """|μ₁ - μ₂|² + Tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½), at least 0, between normal distributions (Heusel et al. 2017).
+
+    With Σ = R Rᵀ the last trace is the sum of the singular values of R₁ᵀ R₂. These are right to rounding whatever
+    the ranks; the root of the product's eigenvalues would keep half of the digits, and none of the small ones.
+
+    Raises GencliError for fewer than 2 pictures on a side.
+    """
+    first, second = one.covariance, other.covariance
+    shared = torch.linalg.svdvals(_root(first).T @ _root(second)).sum()
+    distance = (one.mean - other.mean).square().sum() + first.trace() + second.trace() - 2 * shared
+    return max(0.0, float(distance))
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """R (F, rank) with R Rᵀ = Σ. Directions whose variance is but rounding are left out: their roots would not be."""
+    variances, directions = torch.linalg.eigh(covariance)
+    least = variances[-1] * len(variances) * torch.finfo(variances.dtype).eps
+    kept = variances > least
+    return directions[:, kept] * variances[kept].sqrt()
+
+
+@torch.inference_mode()
+def describe(backbone: Backbone, pictures: Tensor) -> Tensor:
+    """What a backbone sees in pictures (N, 3, H, W), or grey (N, 1, H, W), in [0, 1]: features (N, F) on its device.
+
+    They are the means over its deepest layer, as classifiers take them. Pictures of any size are first resized to
+    the same square, with antialiasing: `POSITIONS` strides of that layer.
+    """
+    layer = backbone.layers[-1]
+    side = POSITIONS * backbone.reach(layer)[0]
+    pictures = pictures.to(backbone.mean.device)
+    if pictures.shape[-2:] != (side, side):
+        pictures = resize(pictures, (side, side))
+    return backbone(pictures, [layer])[layer].mean((2, 3))
+
+
+def picture_moments(backbone: Backbone, batches: Iterable[Tensor]) -> Moments:
+    """The moments of what a backbone sees in pictures, given in batches as `describe` takes them."""
+    moments = Moments()
+    for pictures in batches:
+        moments.add(describe(backbone, pictures))
+    return moments
