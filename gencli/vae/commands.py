@@ -29,7 +29,7 @@ from gencli.core.commands import (
     art,
 )
 from gencli.core.console import Console
-from gencli.core.errors import UsageError
+from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import DEFAULT_EPOCHS, Common, command
 from gencli.vae.options import VaeTraining
 
@@ -57,6 +57,9 @@ Range = Annotated[
     typer.Option("--range", min=0.01, max=100, help="From -R to R, evenly.", show_default="by the normal quantiles"),
 ]
 Steps = Annotated[int, typer.Option("--steps", min=2, max=100, help="Pictures along each axis.")]
+Show = Annotated[
+    str, typer.Option("--show", help="In a picture: manifold (decoded pictures), scatter (held-out ones), or both.")
+]
 Samples = Annotated[int, typer.Option("--samples", min=1, help="Latents drawn for each picture's likelihood.")]
 Pictures = Annotated[list[str], typer.Argument(metavar="PICTURE…", help="Pictures of any kind and size.")]
 Stops = Annotated[
@@ -177,6 +180,7 @@ def draw_map(
     axes: Axes = None,
     reach: Range = None,
     steps: Steps = 30,
+    show: Show = "both",
     class_: Class = None,
     output: Output = None,
 ) -> None:
@@ -184,28 +188,35 @@ def draw_map(
 
     With an output that ends in .html it is a page on which the picture follows the pointer.
 
-        gencli vae map --model digits -o digits.html
+        gencli vae map -o digits.html
 
-        gencli vae map --model faces --axes 3,7 --range 3 -o plane.png
+        gencli vae map --model faces --axes 3,7 --range 3 --show manifold -o plane.png
     """
     from gencli.core import device, outputs
     from gencli.vae import maps, trained
 
     console = Console.start(common)
     runtime = device.start(common.device, common.precision, common.threads)
+    if show not in maps.KINDS:
+        raise UsageError(f"there is no map {show}", f"choose one of {', '.join(maps.KINDS)}")
     loaded = trained.load(model, runtime)
     label = loaded.label(class_)
     page = Path(output) if output is not None and output.endswith(".html") else None
     save = outputs.plan_text(page) if page else None
     targets = [] if save else outputs.plan([loaded.name], output, suffix="map")
-    shown = None
-    if save or (axes is None and loaded.net.latent > 2):
+    shown, needed = None, show == "scatter" or (axes is None and loaded.net.latent > 2)
+    if needed or save or show == "both":
         with console.bar("reading pictures", units="pictures") as bar:
-            shown = trained.held_out(loaded, data, data_root, bar.update)
+            try:
+                shown = trained.held_out(loaded, data, data_root, bar.update)
+            except GencliError as error:
+                if data or needed:
+                    raise
+                console.warn(f"the map is without pictures: {error.message}")
     drawn = maps.draw(loaded, steps, axes=_axes(axes), reach=reach, label=label, shown=shown)
     if save:
         save(drawn.page())
-    written = output if save else targets[0].write(drawn.sheet(), {})
+    written = output if save else targets[0].write(drawn.picture(show), {})
     if written and console.as_json:
         console.record({"output": written, "model": loaded.name, "axes": drawn.plane.names, "steps": steps})
     elif written:

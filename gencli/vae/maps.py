@@ -11,10 +11,12 @@ from torch import Tensor
 
 from gencli.core.images import grid, to_pillow
 from gencli.core.pictures import PictureSet
-from gencli.vae import latent
+from gencli.vae import latent, scatter
 from gencli.vae.latent import LatentPlane
 from gencli.vae.page import CLASSES, Plane, page
 from gencli.vae.trained import Trained
+
+KINDS = ("both", "manifold", "scatter")
 
 
 @dataclass(frozen=True)
@@ -31,27 +33,42 @@ class Map:
     shown: PictureSet | None
 
     def sheet(self) -> Image.Image:
-        """All pictures side by side."""
+        """All pictures side by side, pixel for pixel."""
         return to_pillow(grid(self.pictures.flatten(0, 1), columns=len(self.places), gap=0))
+
+    def picture(self, kind: str) -> Image.Image:
+        """One of `KINDS`: the `sheet`, the points as dots in the colours of their classes (`scatter.picture`), or one
+        beside the other; where there are no points, both is the sheet alone.
+
+        Raises UsageError for a scatter without points.
+        """
+        if kind == "manifold" or (kind == "both" and self.points is None):
+            return self.sheet()
+        return scatter.picture(self._decoded(), *self._words(), manifold=kind == "both")
 
     def page(self) -> str:
         """A web page on which the decoded picture follows the pointer."""
+        return page(self._decoded(), *self._words())
+
+    def _decoded(self) -> Plane:
+        """The plane with what is shown of it; without classes where they are too many to be told apart."""
         cells = (self.pictures[:, :, : self.channels] * 255).round().to(torch.uint8).permute(0, 1, 3, 4, 2)
         points, shown = self.points, self.shown
-        classed = shown is not None and shown.labels is not None and len(shown.classes) <= CLASSES
-        return page(
-            Plane(
-                cells.contiguous().numpy(),
-                self.places.numpy(),
-                self.places.flip(0).numpy(),
-                self.plane.names,
-                None if points is None else points.numpy(),
-                shown.labels.numpy() if classed and shown is not None and shown.labels is not None else None,
-                shown.classes if classed and shown is not None else (),
-            ),
-            f"{self.name}: a map of its latent space",
-            "" if points is None else f"{len(points):,} pictures it was not trained on",
+        labels = None if shown is None or len(shown.classes) > CLASSES else shown.labels
+        return Plane(
+            cells.contiguous().numpy(),
+            self.places.numpy(),
+            self.places.flip(0).numpy(),
+            self.plane.names,
+            None if points is None else points.numpy(),
+            None if labels is None else labels.numpy(),
+            () if labels is None or shown is None else shown.classes,
         )
+
+    def _words(self) -> tuple[str, str]:
+        """Title and note."""
+        note = "" if self.points is None else f"{len(self.points):,} pictures it was not trained on"
+        return f"{self.name}: a map of its latent space", note
 
 
 def draw(

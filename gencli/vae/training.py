@@ -23,7 +23,7 @@ from gencli.vae.options import BATCH_SIZES, FEW_LATENTS, FOURIER, LATENT, RATES,
 
 WARM_UP = 0.03  # share of the training in which the rate rises
 ACTIVE = 0.01  # variance of a latent's mean over pictures from which it counts as used (Burda et al. 2016)
-CHANNELS, LEAST, MOST = 1024, 16, 256  # of residual convolutions: times the side; at least; at most
+CHANNELS, LEAST, MOST = 512, 16, 128  # of residual convolutions: times the side; at least; at most
 COARSEST = 4  # pixels of a side
 SHOWN = 8  # pictures in a row of a preview, and rows drawn from the prior
 

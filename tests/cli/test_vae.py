@@ -80,9 +80,15 @@ def test_a_map_as_picture_and_as_page(here: Path, capsys: Captured) -> None:
     train("flat", "--latent", "2")
     train("deep", "--latent", "5")
     capsys.readouterr()
-    assert run(["vae", "map", "--model", "flat", "--steps", "4"]) == 0
+    assert run(["vae", "map", "--model", "flat", "--steps", "4", "--show", "manifold"]) == 0
     assert capsys.readouterr().out == "flat-map.png\n"
     assert Image.open("flat-map.png").size == (4 * 28, 4 * 28)
+    assert run(["vae", "map", "--model", "flat", "--steps", "4", "--show", "both", "-o", "both.png"]) == 0
+    assert run(["vae", "map", "--model", "flat", "--steps", "4", "--show", "scatter", "-o", "dots.png"]) == 0
+    both, dots = Image.open("both.png"), Image.open("dots.png")
+    assert both.height >= 1000 and both.width > dots.width >= 1000
+    assert run(["vae", "map", "--model", "flat", "--show", "globe"]) == 2
+    capsys.readouterr()
     assert run(["vae", "map", "--model", "deep", "--steps", "3", "-o", "deep.html"]) == 0
     page = Path("deep.html").read_text()
     assert "component 1" in page and "deep: a map" in page and len(page) < 3_000_000
@@ -90,6 +96,19 @@ def test_a_map_as_picture_and_as_page(here: Path, capsys: Captured) -> None:
     for axes in ("1,9", "2", "one,two"):
         assert run(["vae", "map", "--model", "deep", "--axes", axes]) == 2
         assert f"--axes {axes}" in capsys.readouterr().err
+
+
+def test_a_map_of_pictures_that_are_gone_is_without_them(here: Path, capsys: Captured) -> None:
+    (here / "photos").mkdir()
+    for number in range(4):
+        Image.new("L", (16, 16), 60 * number).save(here / "photos" / f"{number}.png")
+    train("mine", "--size", "16", "--latent", "2", data="photos")
+    (here / "photos").rename(here / "elsewhere")
+    capsys.readouterr()
+    assert run(["vae", "map", "--model", "mine", "--steps", "3", "-o", "map.png"]) == 0
+    assert "the map is without pictures" in capsys.readouterr().err
+    assert Image.open("map.png").size == (3 * 16, 3 * 16)
+    assert run(["vae", "map", "--model", "mine", "--show", "scatter", "-o", "dots.png"]) != 0
 
 
 def test_evaluate_gives_the_figures_programs_rely_on(here: Path, capsys: Captured) -> None:
