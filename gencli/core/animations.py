@@ -9,34 +9,26 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-import shutil
 import struct
-import subprocess
-import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
-from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from gencli.core import outputs
-from gencli.core.errors import GencliError, MissingError, UsageError
+from gencli.core import outputs, video
+from gencli.core.errors import GencliError, UsageError
 
 ANIMATIONS = outputs.Kind("animation", {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG", ".mp4": "MP4"})
 MOST_FPS = 240
 COLOURS = 256  # of a GIF's palette
 PALETTE_SAMPLES = 8192
 WEBP_QUALITY = 90
-CRF = 17  # constant rate factor of x264: 18 is said to look like the original
-
-_BT709, _LIMITED = 1, 1  # ITU-T H.273's numbers for the colours of high definition, and FFmpeg's for 16 to 235
+_SIDES = {"GIF": 65_535, "WEBP": 16_383, "PNG": 2**31 - 1, "MP4": 16_384}  # the most pixels, for x264 the last
 
 log = logging.getLogger("gencli")
 
@@ -78,7 +70,7 @@ class Film:
             return list(self._stills(checked, self.pattern, note))
         reel = _Reel.begin(checked, note, fps, loop)
         format = self.target.format
-        _explain(format, reel)
+        _check(format, reel)
         path = self.target.put(lambda file: _WRITERS[format](file, reel))
         return [] if path is None else [path]
 
@@ -105,7 +97,7 @@ def plan(name: str, output: str | None, *, suffix: str, format: str | None = Non
             return Film(target, name, output)
     (target,) = outputs.plan([name], output, suffix=suffix, format=format, kind=ANIMATIONS)
     if target.format == "MP4":
-        _h264()
+        video.find_encoder()
     return Film(target, name)
 
 
@@ -141,8 +133,8 @@ def _checked(frames: Frames) -> Iterator[Image.Image]:
         raise GencliError("an animation of no frames cannot be written", "ask for at least one")
 
 
-def _explain(format: str, reel: _Reel) -> None:
-    """Say what the format will lose."""
+def _check(format: str, reel: _Reel) -> None:
+    """Say what the format will lose. Raises GencliError for a size that it cannot hold."""
     if reel.alpha and format == "MP4":
         log.info("MP4 has no transparency: the frames are laid on white")
     if reel.alpha and format == "GIF":
@@ -154,6 +146,12 @@ def _explain(format: str, reel: _Reel) -> None:
             format,
             clock.most_fps,
             reel.fps,
+        )
+    if max(reel.size) > _SIDES[format]:
+        raise GencliError(
+            f"an animation of {reel.size[0]} × {reel.size[1]} pixels cannot be saved as {format}, "
+            f"which has at most {_SIDES[format]} a side",
+            "make it smaller, or name a pattern of stills: frames/{i:04}.png",
         )
 
 
@@ -268,9 +266,9 @@ def _palette(pixels: Bytes, most: int) -> Image.Image:
     """Colours for a picture that has more, found by Pillow's median cut.
 
     Colours are counted in cells of 8 levels a channel, or of 4 where there are few. Finer ones would give two
-    entries to nearly one colour, which Pillow's dithering, that looks a colour up to 4 levels, takes for each other:
-    flat areas then get specks. Cells count by the square root of their pixels, so that small things keep their
-    colours. Cut from all pixels, a palette takes a hundred times as long, where most of them differ.
+    entries to nearly one colour, and Pillow's dithering, which looks colours up in steps of 4 levels, mistakes one for
+    the other: flat areas then get specks. Cells count by the square root of their pixels, so that small things keep
+    their colours. Cut from all pixels, a palette takes ten times as long where most of them differ.
     """
     for bits in (5, 6):
         at = _packed(pixels, bits)
@@ -369,155 +367,8 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         place += 12 + size
 
 
-# MP4
-
-
 def _write_mp4(file: IO[bytes], reel: _Reel) -> None:
-    encoder = _h264()
-    width, height = (side + side % 2 for side in reel.size)
-    rate = 1 / Fraction(1 / reel.fps).limit_denominator(90_000)
-    with tempfile.TemporaryDirectory(
-        prefix="gencli-"
-    ) as folder:  # the encoders go back in a file they have the path of
-        path = Path(folder) / "film.mp4"
-        with encoder(
-            _Video(path, width, height, rate, outputs.note_text(reel.note).decode().replace("\0", " "))
-        ) as push:
-            for image in reel.frames:
-                push(to_yuv(image))
-        with path.open("rb") as source:
-            shutil.copyfileobj(source, file)
-
-
-def to_yuv(image: Image.Image) -> Bytes:
-    """An RGB or RGBA picture (H, W) as BT.709 Y'CbCr 4:2:0 of limited range: planes one below the other, (H·3/2, W).
-
-    A side of an odd number of pixels gets one more, by repeating the edge. Colour is sampled at the left of
-    each pair of pixels and between two rows, where H.264 expects it.
-    """
-    opaque = np.asarray(outputs.on_white(image), np.float32)
-    rgb = np.pad(opaque, ((0, opaque.shape[0] % 2), (0, opaque.shape[1] % 2), (0, 0)), "edge")
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    planes = [16 + luma * (219 / 255)]
-    for difference in ((blue - luma) / 1.8556, (red - luma) / 1.5748):
-        rows = (difference[::2] + difference[1::2]) / 2
-        left = np.pad(rows, ((0, 0), (1, 0)), "edge")
-        planes.append(128 + (left[:, :-1:2] + 2 * rows[:, ::2] + rows[:, 1::2]) / 4 * (224 / 255))
-    flat = np.concatenate([plane.ravel() for plane in planes])
-    return flat.round().astype(np.uint8).reshape(-1, rgb.shape[1])
-
-
-@dataclass(frozen=True)
-class _Video:
-    """An H.264 video that is made of pictures from `to_yuv`."""
-
-    path: Path
-    width: int
-    height: int
-    rate: Fraction
-    comment: str
-
-
-Push: TypeAlias = Callable[[Bytes], object]
-Encoder: TypeAlias = Callable[[_Video], AbstractContextManager[Push]]
-
-
-def _h264() -> Encoder:
-    """PyAV, or else an ffmpeg. Raises MissingError where neither is there."""
-    try:
-        import av
-
-        av.Codec("libx264", "w")
-        return _pyav
-    except (ImportError, ValueError):  # not there, or built without x264
-        pass
-    program = shutil.which("ffmpeg")
-    if program and b"libx264" in _answer(program, "-encoders"):
-        return partial(_ffmpeg, program)
-    raise MissingError(
-        "an MP4 needs PyAV, or an ffmpeg that has libx264, and neither is here",
-        'pip install "gencli[video]"; or name a .gif or .webp, which need nothing',
-    )
-
-
-def _answer(program: str, question: str) -> bytes:
-    try:
-        return subprocess.run([program, "-hide_banner", question], capture_output=True, check=True, timeout=60).stdout
-    except (OSError, subprocess.SubprocessError):
-        return b""
-
-
-@contextmanager
-def _pyav(video: _Video) -> Iterator[Push]:
-    import av
-
-    try:
-        with av.open(str(video.path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
-            container.metadata["comment"] = video.comment
-            stream: Any = container.add_stream("libx264", rate=video.rate, options={"crf": str(CRF)})
-            stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
-            context = stream.codec_context
-            context.color_primaries = context.color_trc = context.colorspace = _BT709
-            context.color_range = _LIMITED
-
-            numbers = itertools.count()
-
-            def push(yuv: Bytes) -> None:
-                frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
-                frame.colorspace, frame.color_range = _BT709, _LIMITED
-                frame.pts, frame.time_base = next(numbers), 1 / video.rate
-                container.mux(stream.encode(frame))
-
-            yield push
-            container.mux(stream.encode(None))
-    except av.FFmpegError as error:
-        raise _cannot(video, str(error)) from error
-
-
-@contextmanager
-def _ffmpeg(program: str, video: _Video) -> Iterator[Push]:
-    raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{video.width}x{video.height}"]
-    tags = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
-    command = [program, "-hide_banner", "-loglevel", "error", *raw, "-framerate", str(video.rate), "-i", "pipe:0"]
-    command += ["-vf", tags, "-c:v", "libx264", "-crf", str(CRF), "-pix_fmt", "yuv420p"]
-    command += ["-color_range", "tv", "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709"]
-    command += ["-metadata", f"comment={video.comment}", "-movflags", "+faststart", "-y", str(video.path)]
-    with tempfile.TemporaryFile() as complaints:
-
-        def failed() -> GencliError:
-            process.wait()
-            complaints.seek(0)
-            return _cannot(video, complaints.read().decode("utf-8", "replace").strip() or f"{program} failed")
-
-        # a group of its own: Ctrl-C is for gencli, which ends ffmpeg when it wants to
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=complaints, start_new_session=True
-        )
-        assert process.stdin is not None
-        pipe = process.stdin
-
-        def push(yuv: Bytes) -> None:
-            try:
-                pipe.write(yuv.tobytes())
-                pipe.flush()
-            except OSError as error:  # it went away, and says why on its standard error
-                raise failed() from error
-
-        try:
-            yield push
-            pipe.close()
-            if process.wait():
-                raise failed()
-        finally:
-            process.kill()
-            process.wait()
-            with suppress(OSError):
-                pipe.close()
-
-
-def _cannot(video: _Video, why: str) -> GencliError:
-    return GencliError(f"a video of {video.width} × {video.height} pixels cannot be encoded: {why}")
+    video.write(file, reel.frames, reel.size, reel.fps, outputs.note_text(reel.note).decode())
 
 
 _WRITERS: Mapping[str, Callable[[IO[bytes], _Reel], None]] = {

@@ -132,7 +132,7 @@ def encode(image: Image.Image, format: str, note: Mapping[str, str], **settings:
     buffer = io.BytesIO()
     try:
         image.save(buffer, format, **(_settings(format, note) | settings))
-    except (OSError, ValueError, struct.error) as error:
+    except (OSError, ValueError, OverflowError, struct.error) as error:
         raise GencliError(
             f"a picture of {image.width} × {image.height} pixels cannot be saved as {format}: {error}",
             "PNG holds pictures of any size",

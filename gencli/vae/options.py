@@ -12,7 +12,7 @@ from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
 SMALL = 32  # pixels of a side up to which grey pictures count as small: digits, letters
 LATENT = {"small": 20, "large": 128}
 RATES = {"dense": 4e-3, "other": 2e-3}
-BATCH_SIZES = {"dense": 512, "other": 128}
+BATCH_SIZES = {"dense": 512, "other": 64}
 WIDTHS = {
     "dense": (512, 512, 512),
     "faces": (32, 64, 128, 256),
@@ -29,6 +29,8 @@ BOOK: Mapping[str, Any] = {
     "latent": 2,
     "batch_size": 128,
     "rate": 1e-3,
+    "beta2": 0.999,
+    "clip": 0.0,
     "schedule": "constant",
     "average": 0.0,
 }
@@ -119,6 +121,10 @@ class VaeTraining(Options):
             "Highest learning rate.", minimum=0, shown_default="{dense} for dense layers, else {other}".format(**RATES)
         ),
     ] = None
+    beta2: Annotated[float, Flag("Adam's β₂: what it keeps of the gradients' mean square each step.", 0.5, 0.9999)] = (
+        0.99
+    )
+    clip: Annotated[float, Flag("Largest norm of a gradient; 0: any.", minimum=0)] = 1.0
     schedule: Annotated[
         str,
         Flag(

@@ -190,7 +190,8 @@ def _window(places: Field) -> tuple[Window, Field, Field]:
     middle 98 % than these are wide.
     """
     first, last = np.quantile(places, (0.01, 0.99), axis=0)
-    low, high = np.maximum(places.min(0), 2 * first - last), np.minimum(places.max(0), 2 * last - first)
+    kept = places[((places >= 2 * first - last) & (places <= 2 * last - first)).all(1)]
+    low, high = kept.min(0), kept.max(0)
     span = float((high - low).max()) / (1 - 2 * MARGIN) or 1.0
     left, bottom = ((low + high - span) / 2).tolist()
     return Window(left, bottom, span), low, high

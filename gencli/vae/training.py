@@ -46,7 +46,8 @@ class VaeRecipe(Recipe):
                 self.net.parameters(), options.rate, alpha=0.9, eps=1e-7
             )
         else:
-            self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate, fused=True)
+            betas = (0.9, options.beta2)
+            self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate, betas, fused=True)
         self.optimizers = {"net": self.optimizer}
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self.extras: Mapping[str, Stateful] = {"scaler": self.scaler, **({"mean": self.mean} if self.mean else {})}
@@ -73,6 +74,9 @@ class VaeRecipe(Recipe):
         loss = reconstruction + weight * (losses.free_bits(divergence, options.free_bits) if options.free_bits else kl)
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
+        if options.clip:
+            self.scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.net.parameters(), options.clip)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.mean is not None:

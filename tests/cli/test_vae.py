@@ -117,7 +117,8 @@ def test_evaluate_gives_the_figures_programs_rely_on(here: Path, capsys: Capture
     words = ["vae", "evaluate", "--model", "mine", "--samples", "3", "--seed", "1", "--json"]
     assert run(words) == 0
     (found,) = records(capsys)
-    assert {"negative_elbo", "reconstruction", "kl", "active_units", "log_likelihood"} <= set(found)
+    assert {"negative_elbo", "reconstruction", "kl", "active_units", "log_likelihood", "frechet"} <= set(found)
+    assert found["frechet"] > 0
     assert -found["log_likelihood"] < found["negative_elbo"] + 5
     assert run([*words, "--data", "@glyphs:70"]) == 0
     (other,) = records(capsys)

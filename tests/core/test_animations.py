@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import io
+import itertools
 import json
 import os
 import stat
+import subprocess
 import sys
 import tempfile
 import weakref
@@ -20,9 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from gencli.core import animations
-from gencli.core.animations import Film, plan, to_palette, to_yuv
+from gencli.core import video
+from gencli.core.animations import Film, plan, to_palette
 from gencli.core.errors import GencliError, MissingError, UsageError
+from gencli.core.video import to_yuv
 
 NOTE = {"Software": "gencli 1.0", "Command": "gencli vae walk größe " + "ö" * 200, "Seed": "7"}
 LINES = "\n".join(f"{key}: {value}" for key, value in NOTE.items())
@@ -198,18 +201,18 @@ def test_a_full_disk_is_said_and_leaves_nothing(here: Path, monkeypatch: pytest.
 
 @pytest.mark.parametrize("extension", ["gif", "webp", "png", "{i}.png", pytest.param("mp4", marks=needs_av)])
 def test_frames_are_not_kept(extension: str) -> None:
-    alive: weakref.WeakSet[Image.Image] = weakref.WeakSet()
-    most, count = 0, 0
+    seen: list[weakref.ref[Image.Image]] = []
+    most = 0
 
     def counted() -> Iterator[Image.Image]:
-        nonlocal most, count
+        nonlocal most
         for image in frames(25):
-            alive.add(image)
-            most, count = max(most, len(alive)), count + 1
+            seen.append(weakref.ref(image))
+            most = max(most, sum(one() is not None for one in seen))
             yield image
 
     film(extension if "{" in extension else f"walk.{extension}").write(counted(), {}, fps=10)
-    assert count == 25 and 1 <= most <= 5
+    assert len(seen) == 25 and 1 <= most <= 4
 
 
 def test_a_frame_may_be_painted_over_for_the_next() -> None:
@@ -247,7 +250,7 @@ def test_wrong_rates(fps: float) -> None:
 
 
 def test_what_a_format_cannot_hold(here: Path) -> None:
-    for output, wide in (("walk.webp", 20_000), ("walk.gif", 70_000)):
+    for output, wide in (("walk.webp", 20_000), ("walk.gif", 70_000), (None, 70_000)):
         with pytest.raises(GencliError, match="cannot be saved as"):
             film(output).write([Image.new("RGB", (wide, 1))], {}, fps=10)
     assert list(here.iterdir()) == []
@@ -371,14 +374,16 @@ def test_flat_colours_stay_flat_in_a_gif() -> None:
     y, x = np.mgrid[:96, :96]
     picture = np.full((96, 96, 3), (247.0, 240, 210))
     for number, colour in enumerate([(224, 72, 90), (47, 111, 208), (74, 143, 90), (34, 32, 52)]):
-        inside = np.clip(40 - 9 * number - np.hypot(x - 48 - 3 * number, y - 48), 0, 1)[..., None]
+        inside = np.clip(40 - 9 * number - np.hypot(x - 48.3 - 3.4 * number, y - 47.6), 0, 1)[..., None]
         picture = picture * (1 - inside) + np.array(colour) * inside
     image = Image.fromarray(picture.round().astype(np.uint8))
     assert image.getcolors(256) is None
-    area = (slice(0, 12), slice(None))
+    neighbours = [np.roll(np.asarray(image), (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    flat_area = (np.ptp(np.stack(neighbours), 0) == 0).all(-1)
     film("walk.gif").write([image], {}, fps=10)
     error = difference(read("walk.gif")[0][0], image)
-    assert error[area].max() <= 3
+    assert flat_area.mean() > 0.5
+    assert error[flat_area].max() <= 3 and error[flat_area].mean() < 0.1
     assert error.mean() < 1
 
 
@@ -534,7 +539,7 @@ def test_mp4_by_ffmpeg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert raw == b"".join(to_yuv(one).tobytes() for one in odd) and len(raw) == 3 * 14 * 8 * 3 // 2
     assert Path("walk.mp4").read_bytes() == b"a film of %d bytes" % len(raw)
     arguments = json.loads(record.read_text())
-    options = dict(zip(arguments, arguments[1:], strict=False))
+    options = dict(itertools.pairwise(arguments))
     assert options["-video_size"] == "14x8" and options["-framerate"] == "2997/125"
     assert options["-c:v"] == "libx264" and 16 <= int(options["-crf"]) <= 18 and options["-movflags"] == "+faststart"
     assert options["-colorspace"] == options["-color_primaries"] == options["-color_trc"] == "bt709"
@@ -555,7 +560,7 @@ def test_an_ffmpeg_that_fails_says_why(tmp_path: Path, here: Path, most: int, mo
 def test_ffmpeg_is_ended_when_a_frame_raises(tmp_path: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_ffmpeg(tmp_path / "bin", monkeypatch)
     started = []
-    popen = animations.subprocess.Popen
+    popen = subprocess.Popen
 
     class Popen(popen):  # type: ignore[misc, valid-type]
         def __init__(self, *arguments: object, **options: object) -> None:
@@ -563,7 +568,7 @@ def test_ffmpeg_is_ended_when_a_frame_raises(tmp_path: Path, here: Path, monkeyp
             started.append(self)
 
     planned = film("walk.mp4")
-    monkeypatch.setattr(animations.subprocess, "Popen", Popen)
+    monkeypatch.setattr(subprocess, "Popen", Popen)
     with pytest.raises(RuntimeError, match="no third frame"):
         planned.write(failing(), {}, fps=10)
     assert started and all(process.returncode is not None for process in started)

@@ -9,7 +9,7 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import pytest
@@ -276,6 +276,8 @@ def test_what_a_format_cannot_hold_leaves_nothing_behind(here: Path) -> None:
         with pytest.raises(GencliError, match="20000 × 1 pixels cannot be saved as WEBP") as caught:
             target.write(wide, {})
         assert "PNG" in str(caught.value.hint)
+    with pytest.raises(GencliError, match="70000 × 1 pixels cannot be saved as GIF"):
+        plan(["a"], "out.gif", suffix="")[0].write(Image.new("RGB", (70_000, 1)), {})
     assert list(here.iterdir()) == []
 
 
@@ -329,6 +331,28 @@ def test_standard_output_that_cannot_take_it(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(Buffer(error)))
         with pytest.raises(expected):
             target.write(photo(), {})
+
+
+def test_what_is_put_is_whole_or_not_there(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def back_and_forth(file: IO[bytes]) -> None:
+        file.write(b"?bc")
+        file.seek(0)
+        file.write(b"a")
+
+    def fail(file: IO[bytes]) -> None:
+        file.write(b"some")
+        raise RuntimeError
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stdout", stream)
+    targets = [plan(["x"], output, suffix="")[0] for output in ("out.png", None, "-")]
+    for target in targets:
+        with pytest.raises(RuntimeError):
+            target.put(fail)
+    assert list(here.iterdir()) == []
+    assert [target.put(back_and_forth) for target in targets] == ["out.png", "x.png", None]
+    assert Path("out.png").read_bytes() == Path("x.png").read_bytes() == b"abc"
+    assert stream.buffer.getvalue() == b"abc"  # type: ignore[attr-defined]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="devices are POSIX files")
