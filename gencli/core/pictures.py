@@ -97,17 +97,22 @@ class Augmentation:
     `flip`: half of the pictures are mirrored left to right. `shift`: moved by up to so many pixels (of the
     batch's size) along each axis, what is uncovered filled by reflection. `scale`: instead of the whole
     picture a window of it, of a random share of its area (from, to) and an aspect ratio (width / height)
-    log-uniform in `ratio`, is brought to the batch's size with antialiasing (Szegedy et al. 2015).
+    log-uniform in `ratio`, is brought to the batch's size with antialiasing (Szegedy et al. 2015). `warp`: turned,
+    stretched, slanted and moved a little; each number of the affine map that does it is off by a normal one of that
+    deviation, moves being in halves of a side.
     """
 
     flip: bool = False
     shift: int = 0
+    warp: float = 0.0
     scale: tuple[float, float] | None = None
     ratio: tuple[float, float] = (3 / 4, 4 / 3)
 
     def __post_init__(self) -> None:
         if self.shift < 0:
             raise UsageError(f"cannot shift by {self.shift} pixels", "give 0 or more")
+        if not 0 <= self.warp < 1:
+            raise UsageError(f"cannot warp by {self.warp:g}", "give 0 or a little more, such as 0.03")
         for name, bounds, most in (("scale", self.scale, 1.0), ("ratio", self.ratio, math.inf)):
             if bounds is not None and not 0 < bounds[0] <= bounds[1] <= most:
                 raise UsageError(
@@ -218,6 +223,8 @@ def augment(
         pictures = resize(pictures, target)
     if augmentation.shift:
         pictures = _shift(pictures, augmentation.shift, generator)
+    if augmentation.warp:
+        pictures = _warp(pictures, augmentation.warp, generator)
     flipped = torch.zeros(count, dtype=torch.bool, device=pictures.device)
     if augmentation.flip:
         flipped = (torch.rand(count, generator=generator) < 0.5).to(pictures.device)
@@ -247,6 +254,16 @@ def _shift(pictures: Tensor, limit: int, generator: torch.Generator) -> Tensor:
     source = (rows[:, :, None] * width + columns[:, None, :]).view(count, 1, -1).to(pictures.device)
     moved = pictures.flatten(2).gather(2, source.expand(-1, channels, -1))
     return moved.view(count, channels, height, width)
+
+
+def _warp(pictures: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+    """Look at each picture of (B, C, H, W), uint8 or float, through an affine map of its own: float in [0, 1]."""
+    maps = torch.eye(2, 3) + deviation * torch.randn(len(pictures), 2, 3, generator=generator)
+    values = pictures.float().div_(255) if pictures.dtype == torch.uint8 else pictures
+    places = F.affine_grid(maps.to(pictures.device), list(pictures.shape), align_corners=False)
+    # not bilinear: pictures between the pixels would be softer than those that training is for
+    found = F.grid_sample(values, places, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return found.clamp_(0, 1)
 
 
 def _reflect(positions: Tensor, length: int) -> Tensor:

@@ -347,7 +347,11 @@ def edit(
                 new = concepts.learn(loaded, *trained.parts(loaded, data or [], data_root, bar.update))
         known |= new
         concepts.keep(loaded, known)
-    if listed:
+    if not known and not wishes:
+        raise UsageError(
+            f"{loaded.name} knows no attributes yet", "teach it some: --data with labels, or --with and --without"
+        )
+    if listed or not pictures:
         _list_concepts(console, loaded.name, known)
     changes = [(concepts.chosen(known, name, loaded.name), strength) for name, strength in wishes]
     for original, target in zip(originals, targets, strict=True):
@@ -413,10 +417,6 @@ def _box(text: str) -> Box:
 
 def _list_concepts(console: Console, model: str, known: Mapping[str, Concept]) -> None:
     """What a model can change, the clearest first."""
-    if not known:
-        raise UsageError(
-            f"{model} knows no attributes yet", "teach it some: --data with labels, or --with and --without"
-        )
     ordered = sorted(known.values(), key=lambda concept: -(concept.separation or 0))
     if console.as_json:
         for concept in ordered:

@@ -135,6 +135,9 @@ class VaeTraining(Options):
         float, Flag("Share of the running mean of the weights kept each step; 0: no mean.", 0, 0.99999)
     ] = 0.998
     flip: Annotated[bool, Flag("Mirror half of the pictures, left to right.")] = False
+    warp: Annotated[
+        float, Flag("Pictures are turned, stretched, slanted and moved at random, by about this share.", 0, 0.5)
+    ] = 0.0
     held_out: Annotated[float, Flag("Share held out where the set has no test part.", 0.001, 0.9)] = 0.05
     limit: Annotated[int | None, Flag("Most pictures to learn from.", minimum=2, shown_default="all")] = None
 

@@ -137,9 +137,9 @@ def kl_weight(options: VaeTraining, progress: float) -> float:
 
 
 def batches(pictures: PictureSet, options: VaeTraining, runtime: Runtime, seed: int) -> PictureBatches:
-    """Training batches in random order, mirrored if wanted."""
+    """Training batches in random order, mirrored and warped if wanted."""
     assert options.batch_size is not None
-    augmentation = Augmentation(flip=options.flip)
+    augmentation = Augmentation(flip=options.flip, warp=options.warp)
     return PictureBatches(
         pictures,
         options.batch_size,

@@ -102,6 +102,7 @@ def test_examples_teach_a_model_something_new(here: Path, capsys: Captured) -> N
     capsys.readouterr()
     assert run(["vae", "edit", "--model", "mine", "--list"]) == 2
     assert "mine knows no attributes yet" in capsys.readouterr().err
+    assert run(["vae", "edit", "@face", "--model", "mine", "--strip"]) == 2
     taught = ["--with", "kinds/bright", "--without", "kinds/dim"]
     assert run(["vae", "edit", "@face", "--model", "mine", "-a", "light=-2", *taught, "-o", "a.png"]) == 0
     capsys.readouterr()

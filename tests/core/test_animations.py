@@ -22,7 +22,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageSequence
 
-from gencli.core import video
 from gencli.core.animations import Film, plan, to_palette
 from gencli.core.errors import GencliError, MissingError, UsageError
 from gencli.core.video import to_yuv

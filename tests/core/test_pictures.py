@@ -202,6 +202,21 @@ def test_shifted_pictures_are_windows_of_the_picture_padded_by_reflection(limit:
     assert {y for y, _ in seen} == {x for _, x in seen} == set(range(2 * limit + 1))
 
 
+def test_warped_pictures_are_seen_through_affine_maps() -> None:
+    """A ramp stays one under an affine map: its value is known everywhere but near the edges."""
+    middles = (torch.arange(32) + 0.5) / 16 - 1  # places as the maps see them, from -1 to 1
+    ramp = (127.5 + 100 * (0.6 * middles[:, None] + 0.3 * middles)).round().to(torch.uint8).expand(5, 3, 32, 32)
+    changed, _ = augment(ramp, Augmentation(warp=0.05), draws(3))
+    maps = torch.eye(2, 3) + 0.05 * torch.randn(5, 2, 3, generator=draws(3))
+    y, x = torch.meshgrid(middles, middles, indexing="ij")
+    seen = torch.einsum("nij,jhw->nihw", maps, torch.stack([x, y, torch.ones_like(x)]))
+    wanted = (127.5 + 100 * (0.6 * seen[:, 1] + 0.3 * seen[:, 0])) / 255
+    assert (changed[:, 0] - wanted)[:, 6:-6, 6:-6].abs().max() < 1 / 255
+    assert (changed - ramp / 255).abs().max() > 5 / 255
+    noise, _ = augment(pictures(9, 16).stored, Augmentation(warp=0.1), draws())
+    assert noise.min() >= 0 and noise.max() <= 1
+
+
 def test_a_window_of_the_whole_picture_is_the_picture() -> None:
     original = pictures(5, 16).stored
     changed, _ = augment(original, Augmentation(scale=(1, 1), ratio=(1, 1)), draws())
@@ -248,6 +263,7 @@ def test_pictures_are_made_smaller_with_antialiasing() -> None:
     "options",
     [
         {"shift": -1},
+        {"warp": 1.5},
         {"scale": (0.0, 1.0)},
         {"scale": (0.9, 0.5)},
         {"scale": (0.5, 1.5)},
