@@ -12,14 +12,16 @@ from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
 SMALL = 32  # pixels of a side up to which grey pictures count as small: digits, letters
 LATENT = {"small": 20, "large": 128}
 RATES = {"dense": 4e-3, "other": 2e-3}
-BATCH_SIZES = {"dense": 512, "other": 64}
+BATCH_SIZES = {"few": 512, "dense": 256, "other": 64}  # few: of a dense one with few latents
+FEW_WIDTHS = (512, 512, 512)
 WIDTHS = {
-    "dense": (512, 512, 512),
+    "dense": (512, 512),
     "faces": (32, 64, 128, 256),
     "dense-book": (512,),
 }
 ARCHITECTURES = ("dense", "residual", "faces", "dense-book", "conv-book", "wide-book")
 FOURIER, FEW_LATENTS = 64, 3
+WARP = 0.025
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
 
 BOOK: Mapping[str, Any] = {
@@ -33,6 +35,7 @@ BOOK: Mapping[str, Any] = {
     "clip": 0.0,
     "schedule": "constant",
     "average": 0.0,
+    "warp": 0.0,
 }
 
 
@@ -136,8 +139,14 @@ class VaeTraining(Options):
     ] = 0.998
     flip: Annotated[bool, Flag("Mirror half of the pictures, left to right.")] = False
     warp: Annotated[
-        float, Flag("Pictures are turned, stretched, slanted and moved at random, by about this share.", 0, 0.5)
-    ] = 0.0
+        float | None,
+        Flag(
+            "Pictures are turned, stretched, slanted and moved at random, by about this share.",
+            minimum=0,
+            maximum=0.5,
+            shown_default=f"{WARP} for small grey pictures and more than {FEW_LATENTS} latents, else 0",
+        ),
+    ] = None
     held_out: Annotated[float, Flag("Share held out where the set has no test part.", 0.001, 0.9)] = 0.05
     limit: Annotated[int | None, Flag("Most pictures to learn from.", minimum=2, shown_default="all")] = None
 

@@ -19,7 +19,18 @@ from gencli.core.recipe import Recipe, up_and_down
 from gencli.vae import losses
 from gencli.vae.losses import kl_divergence, reparameterize
 from gencli.vae.models import Autoencoder
-from gencli.vae.options import BATCH_SIZES, FEW_LATENTS, FOURIER, LATENT, RATES, SMALL, WIDTHS, VaeTraining
+from gencli.vae.options import (
+    BATCH_SIZES,
+    FEW_LATENTS,
+    FEW_WIDTHS,
+    FOURIER,
+    LATENT,
+    RATES,
+    SMALL,
+    WARP,
+    WIDTHS,
+    VaeTraining,
+)
 
 WARM_UP = 0.03  # share of the training in which the rate rises
 ACTIVE = 0.01  # variance of a latent's mean over pictures from which it counts as used (Burda et al. 2016)
@@ -139,7 +150,7 @@ def kl_weight(options: VaeTraining, progress: float) -> float:
 def batches(pictures: PictureSet, options: VaeTraining, runtime: Runtime, seed: int) -> PictureBatches:
     """Training batches in random order, mirrored and warped if wanted."""
     assert options.batch_size is not None
-    augmentation = Augmentation(flip=options.flip, warp=options.warp)
+    augmentation = Augmentation(flip=options.flip, warp=options.warp or 0.0)
     return PictureBatches(
         pictures,
         options.batch_size,
@@ -201,18 +212,20 @@ def settled(options: VaeTraining, learnt: PictureSet) -> VaeTraining:
     channels, height, width = learnt.shape
     small = channels == 1 and max(height, width) <= SMALL
     arch = options.arch if options.arch != "auto" else "dense" if small else "residual"
-    kind = "dense" if arch == "dense" else "other"
     latent = options.latent or LATENT["small" if small else "large"]
-    fourier = FOURIER if arch == "dense" and latent <= FEW_LATENTS else 0
+    few = arch == "dense" and latent <= FEW_LATENTS
+    kind = "few" if few else "dense" if arch == "dense" else "other"
+    widths = FEW_WIDTHS if few else halvings(height) if arch == "residual" else WIDTHS.get(arch, ())
     likelihood = "bernoulli" if channels == 1 else "logistic"
     return options.replace(
         arch=arch,
         latent=latent,
-        widths=options.widths or (halvings(height) if arch == "residual" else WIDTHS.get(arch, ())),
-        fourier=fourier if options.fourier is None else options.fourier,
+        widths=options.widths or widths,
+        fourier=(FOURIER if few else 0) if options.fourier is None else options.fourier,
         likelihood=likelihood if options.likelihood == "auto" else options.likelihood,
-        rate=RATES[kind] if options.rate is None else options.rate,
+        rate=RATES["other" if kind == "other" else "dense"] if options.rate is None else options.rate,
         batch_size=options.batch_size or BATCH_SIZES[kind],
+        warp=(WARP if small and not few else 0.0) if options.warp is None else options.warp,
     )
 
 

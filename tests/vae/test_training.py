@@ -139,6 +139,7 @@ def test_few_latents_are_seen_through_frequencies() -> None:
     pictures = PictureSet(torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
     options = vae.settled(VaeTraining(latent=2), pictures)
     assert (options.fourier, options.batch_size, options.rate) == (64, 512, 4e-3)
-    assert vae.settled(VaeTraining(latent=20), pictures).fourier == 0
+    many = vae.settled(VaeTraining(latent=20), pictures)
+    assert (many.fourier, many.batch_size, many.rate, many.widths, many.warp) == (0, 256, 4e-3, (512, 512), 0.025)
     assert vae.settled(VaeTraining.build({}, "dense"), pictures).fourier == 0  # the textbook's is as it was
     assert vae.settled(VaeTraining(latent=2, fourier=5, rate=0.1), pictures).fourier == 5
