@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gencli.core.options import Common
     from gencli.core.recipe import Progress, Result
+    from gencli.core.stages import Report, Stage
 
 PLAIN_SECONDS = 5.0  # between plain lines off a terminal
 PREVIEW_SECONDS = 0.5  # between pictures drawn in the terminal
@@ -135,6 +136,16 @@ class Console:
                 yield bar
         else:
             yield _PlainBar(self, what, units)
+
+    def stages(self, units: str) -> Stage:
+        """A bar for each stage of the work."""
+
+        @contextmanager
+        def stage(what: str) -> Iterator[Report]:
+            with self.bar(what, units=units) as bar:
+                yield bar.update
+
+        return stage
 
     @contextmanager
     def training(

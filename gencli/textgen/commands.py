@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -21,8 +20,6 @@ from gencli.textgen.options import LanguageTraining, Sampling
 
 if TYPE_CHECKING:
     from gencli.core.recipe import Progress
-    from gencli.textgen.evaluation import Stage
-    from gencli.textgen.reading import Report
     from gencli.textgen.sampling import Choice, Strategy, Stream
     from gencli.textgen.steps import Numbers
     from gencli.textgen.tokenizers import Tokenizer
@@ -177,7 +174,7 @@ def train(
             seed=common.seed,
             resume=resume,
             runtime=runtime,
-            stage=_stages(console),
+            stage=console.stages("bytes"),
             report=report,
             resume_command=runs.resume_command("textgen", name, data=data, validation=validation),
         )
@@ -221,23 +218,12 @@ def evaluate(common: Common, model: Model = None, data: Tested = None) -> None:
     runtime = device.start(common.device, common.precision, common.threads)
     seed = device.new_seed() if common.seed is None else common.seed
     loaded = writer.load(model, runtime)
-    figures = evaluation.evaluate(loaded, data or [], runtime, seed, _stages(console))
+    figures = evaluation.evaluate(loaded, data or [], runtime, seed, console.stages("bytes"))
     if console.as_json:
         console.record({"model": loaded.name, "seed": seed, **figures})
     else:
         rows = [(name, "unknown" if value is None else f"{value:.6g}") for name, value in figures.items()]
         console.table(loaded.name, ("figure", "value"), rows)
-
-
-def _stages(console: Console) -> Stage:
-    """A bar for each stage of the work."""
-
-    @contextmanager
-    def stage(what: str) -> Iterator[Report]:
-        with console.bar(what, units="bytes") as bar:
-            yield bar.update
-
-    return stage
 
 
 def _standard_input() -> str:

@@ -7,8 +7,7 @@ only among models with the same tokens.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,17 +18,14 @@ import torch.nn.functional as F
 
 from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, UsageError
+from gencli.core.stages import Report, Stage, unwatched
 from gencli.textgen import corpus, sampling, tokens
 from gencli.textgen.batches import IGNORED, Documents
 from gencli.textgen.corpus import Span
 from gencli.textgen.language import LanguageModel
-from gencli.textgen.reading import Report
 from gencli.textgen.sampling import Strategy
 from gencli.textgen.tokens import Tokens
 from gencli.textgen.writer import Writer
-
-Stage = Callable[[str], AbstractContextManager[Report]]
-"""Opens a bar for a stage of the work ("reading text") and gives what to report its progress to."""
 
 WRITTEN_ROWS, WRITTEN = 20, 1000  # texts, and tokens of each, in which copies are looked for
 WINDOW = 50  # characters: what long a passage nobody writes twice by chance
@@ -167,12 +163,6 @@ def _own_texts(loaded: Writer, stage: Stage) -> tuple[Span | None, Span | None]:
     if about["validation"]:
         return text.whole, None
     return corpus.split(text, loaded.config["options"]["held_out"])
-
-
-@contextmanager
-def unwatched(what: str) -> Iterator[Report]:
-    """A stage that nobody looks at."""
-    yield lambda done, total: None
 
 
 def count_models(

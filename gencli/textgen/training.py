@@ -23,10 +23,11 @@ from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import spelling
 from gencli.core.recipe import Progress, Recipe, Result, TrainingOptions, up_and_down
 from gencli.core.runs import Run
+from gencli.core.stages import Stage, unwatched
 from gencli.textgen import corpus, evaluation, models, sampling, tokenizers, tokens, writer
 from gencli.textgen.batches import IGNORED, Batch, Documents, Lanes, TokenBatches, Windows
 from gencli.textgen.corpus import Span, Text
-from gencli.textgen.evaluation import Figures, Stage
+from gencli.textgen.evaluation import Figures
 from gencli.textgen.language import LanguageModel
 from gencli.textgen.muon import Muon
 from gencli.textgen.options import DEFAULT_MINUTES, RATES, SUB_WORDS, WORDS, LanguageTraining
@@ -209,9 +210,7 @@ def train(
     with runs.begin("textgen", name, options or LanguageTraining(), seed, runtime, resume=resume) as run:
         if resume:
             base = runs.earlier(run.folder).get("base")
-        return _Training(run, stage or evaluation.unwatched).train(
-            data, validation, base, resume, report, resume_command
-        )
+        return _Training(run, stage or unwatched).train(data, validation, base, resume, report, resume_command)
 
 
 class _Training:

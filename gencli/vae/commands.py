@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,11 +30,10 @@ from gencli.core.commands import (
 )
 from gencli.core.console import Console
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.options import DEFAULT_EPOCHS, Common, command
+from gencli.core.options import Common, command
 from gencli.vae.options import VaeTraining
 
 if TYPE_CHECKING:
-    from gencli.core.pictures import PictureSet
     from gencli.core.recipe import Progress
     from gencli.vae.concepts import Concept
     from gencli.vae.trained import Box
@@ -480,77 +479,25 @@ def train(
 
     gencli vae train --data PHOTOS --name mine --size 64 --flip
     """
-    from gencli.core import datasets, device, runs, training
-    from gencli.vae import concepts, models, trained
-    from gencli.vae.training import VaeRecipe, architecture, batches, settled
+    from gencli.core import device, runs
+    from gencli.vae import learning
 
     console = Console.start(common)
     runtime = device.start(common.device, common.precision, common.threads)
-    with runs.begin("vae", name, options, common.seed, runtime, resume=resume) as run:
-        options, seed = run.options, run.seed
-        if options.steps is options.epochs is options.minutes is None:
-            options = options.replace(epochs=DEFAULT_EPOCHS)
-        size, channels = _form(options, data)
-        with console.bar("reading pictures", units="pictures") as bar:
-            learnt, held_out = datasets.train_and_test(
-                data[0] if len(data) == 1 else data,
-                size=size,
-                channels=channels,
-                root=data_root,
-                report=bar.update,
-                limit=options.limit,
-                held_out=options.held_out,
-                seed=seed,
-            )
-        if options.conditional and learnt.labels is None:
-            raise UsageError(
-                f"{learnt.name} has no labels for --conditional", "put the pictures of each class into a folder"
-            )
-        options = settled(options, learnt)
-        built = architecture(options, learnt)
-        net = models.build(**built)
-        models.initialise(net, device.generator(seed))
-        recipe = VaeRecipe(net, options, held_out, runtime, seed)
-        weights = sum(weight.numel() for weight in net.parameters())
-        console.note(
-            f"{name}: {len(learnt)} pictures of {size} × {size}, {len(held_out)} held out, {built['arch']}, "
-            f"{weights:,} weights, {built['latent']} latents, seed {seed}"
+    with console.training(name, _figures, partial(_measured, console)) as report:
+        result = learning.train(
+            data,
+            name,
+            options,
+            data_root=data_root,
+            seed=common.seed,
+            resume=resume,
+            runtime=runtime,
+            stage=console.stages("pictures"),
+            report=report,
+            resume_command=runs.resume_command("vae", name, data=data, data_root=data_root),
         )
-        config = replace(run, options=options).config(
-            kind="variational autoencoder",
-            architecture=built,
-            classes=learnt.classes,
-            data=_described(data, learnt),
-        )
-        with console.training(name, _figures, lambda progress: _measured(console, progress)) as report:
-            result = training.train(
-                recipe,
-                batches(learnt, options, runtime, seed),
-                run.folder,
-                config=config,
-                options=training.TrainingOptions(options.steps, options.epochs, options.minutes, best="negative_elbo"),
-                runtime=runtime,
-                resume=resume,
-                resume_command=runs.resume_command("vae", name, data=data, data_root=data_root),
-                report=report,
-            )
-        if runtime.is_main and concepts.labelled(learnt, conditional=options.conditional):
-            loaded = trained.load(str(run.folder), runtime)
-            concepts.keep(loaded, concepts.learn(loaded, learnt, held_out))
-        console.trained(result)
-
-
-def _form(options: VaeTraining, data: list[str]) -> tuple[int, int]:
-    """Side and channels of the pictures: those wanted, or those the set has."""
-    from gencli.core import catalogue
-
-    size, channels = catalogue.usual_form(data[0]) if len(data) == 1 else (64, 3)
-    return options.size or size, {"auto": channels, "grey": 1, "rgb": 3}[options.colors]
-
-
-def _described(data: list[str], learnt: PictureSet) -> dict[str, Any]:
-    names = [one if one.startswith("@") or not Path(one).exists() else str(Path(one).absolute()) for one in data]
-    return {"names": names, "name": learnt.name, "fingerprint": learnt.fingerprint}
+    console.trained(result)
 
 
 def _figures(line: Mapping[str, Any]) -> dict[str, float]:

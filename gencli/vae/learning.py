@@ -1,0 +1,115 @@
+"""From pictures to a trained autoencoder in the store, with what its pictures' labels teach it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from gencli.core import catalogue, datasets, runs, training
+from gencli.core.device import Runtime, generator
+from gencli.core.errors import UsageError
+from gencli.core.options import DEFAULT_EPOCHS
+from gencli.core.pictures import PictureSet
+from gencli.core.recipe import Progress, Result, TrainingOptions
+from gencli.core.stages import Stage, unwatched
+from gencli.vae import concepts, models, trained
+from gencli.vae.options import VaeTraining
+from gencli.vae.training import VaeRecipe, architecture, batches, settled
+
+log = logging.getLogger("gencli")
+
+
+def train(
+    data: Sequence[str],
+    name: str,
+    options: VaeTraining | None = None,
+    *,
+    data_root: Path | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    runtime: Runtime | None = None,
+    stage: Stage = unwatched,
+    report: Callable[[Progress], None] | None = None,
+    resume_command: str = "the same with resume",
+) -> Result:
+    """Train a variational autoencoder on pictures and keep it in the store: what `gencli vae train` does.
+
+    `data` is what `datasets.load` takes, `data_root` where known sets lie. What is labelled is learnt at the end as
+    concepts: directions to edit pictures along.
+
+    Raises UsageError for options that do not fit, GencliError for pictures that cannot be read.
+    """
+    runtime = runtime or Runtime(torch.device("cpu"))
+    with runs.begin("vae", name, options or VaeTraining(), seed, runtime, resume=resume) as run:
+        options = run.options
+        if options.steps is options.epochs is options.minutes is None:
+            options = options.replace(epochs=DEFAULT_EPOCHS)
+        size, channels = _form(options, data)
+        with stage("reading pictures") as told:
+            learnt, held_out = datasets.train_and_test(
+                data[0] if len(data) == 1 else data,
+                size=size,
+                channels=channels,
+                root=data_root,
+                report=told,
+                limit=options.limit,
+                held_out=options.held_out,
+                seed=run.seed,
+            )
+        if options.conditional and learnt.labels is None:
+            raise UsageError(
+                f"{learnt.name} has no labels for --conditional", "put the pictures of each class into a folder"
+            )
+        options = settled(options, learnt)
+        built = architecture(options, learnt)
+        net = models.build(**built)
+        models.initialise(net, generator(run.seed))
+        recipe = VaeRecipe(net, options, held_out, runtime, run.seed)
+        log.info(
+            "%s: %s pictures of %d × %d, %s held out, %s, %s weights, %d latents, seed %d",
+            name,
+            f"{len(learnt):,}",
+            size,
+            size,
+            f"{len(held_out):,}",
+            options.arch,
+            f"{sum(weight.numel() for weight in net.parameters()):,}",
+            net.latent,
+            run.seed,
+        )
+        result = training.train(
+            recipe,
+            batches(learnt, options, runtime, run.seed),
+            run.folder,
+            config=replace(run, options=options).config(
+                kind="variational autoencoder",
+                architecture=built,
+                classes=learnt.classes,
+                data=_described(data, learnt),
+            ),
+            options=TrainingOptions(options.steps, options.epochs, options.minutes, best="negative_elbo"),
+            runtime=runtime,
+            resume=resume,
+            resume_command=resume_command,
+            report=report,
+        )
+        if runtime.is_main and concepts.labelled(learnt, conditional=options.conditional):
+            loaded = trained.load(str(run.folder), runtime)
+            concepts.keep(loaded, concepts.learn(loaded, learnt, held_out))
+        return result
+
+
+def _form(options: VaeTraining, data: Sequence[str]) -> tuple[int, int]:
+    """Side and channels of the pictures: those wanted, or those the set has."""
+    size, channels = catalogue.usual_form(data[0]) if len(data) == 1 else (64, 3)
+    return options.size or size, {"auto": channels, "grey": 1, "rgb": 3}[options.colors]
+
+
+def _described(data: Sequence[str], learnt: PictureSet) -> dict[str, Any]:
+    names = [one if one.startswith("@") or not Path(one).exists() else str(Path(one).absolute()) for one in data]
+    return {"names": names, "name": learnt.name, "fingerprint": learnt.fingerprint}
