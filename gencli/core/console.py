@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gencli.core.errors import GencliError
@@ -155,15 +155,18 @@ class Console:
         measured: Callable[[Progress], None],
     ) -> Iterator[Callable[[Progress], None]]:
         """What a training reports to: a bar with the `figures` of each log line, JSON lines where they are wanted,
-        and `measured` whenever there are figures on held-out data."""
-        with self.bar(f"training {name}") as bar:
+        and `measured` whenever there are figures on held-out data. The bar appears with the first report: until then
+        there may be others, and Rich shows one at a time."""
+        with ExitStack() as stack:
+            bars: list[Bar] = []
 
             def report(progress: Progress) -> None:
+                if not bars:
+                    bars.append(stack.enter_context(self.bar(f"training {name}")))
                 line = progress.line or {}
-                steps = (
-                    progress.step / progress.fraction if progress.fraction else progress.steps
-                )  # or the clock ends it
-                bar.update(progress.step, steps, figures(line))
+                # in so many steps, or the clock ends it
+                steps = progress.step / progress.fraction if progress.fraction else progress.steps
+                bars[0].update(progress.step, steps, figures(line))
                 if line and self.as_json:
                     self.record(line)
                 if "evaluation" in line:

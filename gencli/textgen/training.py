@@ -20,6 +20,7 @@ from gencli.core.averaging import RunningMean
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, drawing_from, generator
 from gencli.core.errors import GencliError, UsageError
+from gencli.core.muon import Muon
 from gencli.core.options import spelling
 from gencli.core.recipe import Progress, Recipe, Result, TrainingOptions, up_and_down
 from gencli.core.runs import Run
@@ -29,7 +30,6 @@ from gencli.textgen.batches import IGNORED, Batch, Documents, Lanes, TokenBatche
 from gencli.textgen.corpus import Span, Text
 from gencli.textgen.evaluation import Figures
 from gencli.textgen.language import LanguageModel
-from gencli.textgen.muon import Muon
 from gencli.textgen.options import DEFAULT_MINUTES, RATES, SUB_WORDS, WORDS, LanguageTraining
 from gencli.textgen.sampling import Strategy
 from gencli.textgen.tokenizers import Tokenizer

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 app = art("gencli.vae")
 
-FACES, DIGITS = "faces", "digits"  # the models that ship
+SHIPPED = "digits"  # the model that is there without training
 
 Temperature = Annotated[
     float, typer.Option("--temperature", min=0, max=10, help="Deviation of the latents: low is usual, high is odd.")
@@ -99,7 +99,7 @@ Labelled = Annotated[
 @command
 def sample(
     common: Common,
-    model: Model = FACES,
+    model: Model = SHIPPED,
     count: Count = 64,
     class_: Class = None,
     temperature: Temperature = 1.0,
@@ -139,7 +139,7 @@ def sample(
 @app.command()
 @command
 def reconstruct(
-    pictures: Pictures, common: Common, model: Model = FACES, class_: Class = None, output: Output = None
+    pictures: Pictures, common: Common, model: Model = SHIPPED, class_: Class = None, output: Output = None
 ) -> None:
     """Show what comes back of pictures: the encoder's reading of them, decoded, below each.
 
@@ -173,7 +173,7 @@ def reconstruct(
 @command
 def draw_map(
     common: Common,
-    model: Model = DIGITS,
+    model: Model = SHIPPED,
     data: Tested = None,
     data_root: DataRoot = None,
     axes: Axes = None,
@@ -235,7 +235,7 @@ def _axes(text: str | None) -> list[int] | None:
 @command
 def walk(
     common: Common,
-    model: Model = FACES,
+    model: Model = SHIPPED,
     pictures: Stops = None,
     points: Points = 4,
     path: Path_ = "line",
@@ -251,7 +251,7 @@ def walk(
 
     A file's ending says what is made: .gif, .webp, .png, .mp4; f-{i:03}.png makes pictures.
 
-        gencli vae walk me.jpg you.jpg --path sphere -o us.gif
+        gencli vae walk me.jpg you.jpg --model faces --path sphere -o us.gif
 
         gencli vae walk --points 6 --seed 1
 
@@ -295,7 +295,7 @@ def walk(
 @command
 def edit(
     common: Common,
-    model: Model = FACES,
+    model: Model = SHIPPED,
     pictures: Edited = None,
     attributes: Attributes = None,
     listed: Listed = False,
@@ -314,15 +314,15 @@ def edit(
 
     A model learns what the labels of its pictures name when it is trained; more with --data, or from examples.
 
-        gencli vae edit me.jpg --attribute smiling=2 --attribute glasses=-1
+        gencli vae edit me.jpg --model faces --attribute smiling=2 --attribute glasses=-1
 
-        gencli vae edit me.jpg --attribute beard --put-back -o bearded.jpg
+        gencli vae edit me.jpg --model faces --attribute beard --put-back -o bearded.jpg
 
-        gencli vae edit me.jpg --strip -o strips.png
+        gencli vae edit me.jpg --model faces --strip -o strips.png
 
-        gencli vae edit me.jpg -a moustache --with MOUSTACHES --without SHAVEN
+        gencli vae edit me.jpg --model faces -a moustache --with MOUSTACHES --without SHAVEN
 
-        gencli vae edit --list
+        gencli vae edit --model faces --list
     """
     from gencli.core import device, images, outputs
     from gencli.vae import concepts, editing, trained
@@ -428,7 +428,7 @@ def _list_concepts(console: Console, model: str, known: Mapping[str, Concept]) -
 @app.command()
 @command
 def evaluate(
-    common: Common, model: Model = DIGITS, data: Tested = None, data_root: DataRoot = None, samples: Samples = 100
+    common: Common, model: Model = SHIPPED, data: Tested = None, data_root: DataRoot = None, samples: Samples = 100
 ) -> None:
     """Measure a model on pictures it has not seen, in nats a picture.
 

@@ -11,7 +11,7 @@ from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
 
 SMALL = 32  # pixels of a side up to which grey pictures count as small: digits, letters
 LATENT = {"small": 20, "large": 128}
-RATES = {"dense": 4e-3, "other": 2e-3}
+RATES = {"muon": 0.02, "adam": 4e-3, "rmsprop": 1e-3}
 BATCH_SIZES = {"few": 512, "dense": 256, "other": 64}  # few: of a dense one with few latents
 FEW_WIDTHS = (512, 512, 512)
 WIDTHS = {
@@ -30,6 +30,7 @@ BOOK: Mapping[str, Any] = {
     "colors": "grey",
     "latent": 2,
     "batch_size": 128,
+    "optimizer": "adam",
     "rate": 1e-3,
     "beta2": 0.999,
     "clip": 0.0,
@@ -117,12 +118,16 @@ class VaeTraining(Options):
             "Pictures a step.", minimum=1, shown_default="{dense} for dense layers, else {other}".format(**BATCH_SIZES)
         ),
     ] = None
-    optimizer: Annotated[str, Flag("How the weights are changed.", choices=("adam", "rmsprop"))] = "adam"
+    optimizer: Annotated[
+        str,
+        Flag(
+            "How the weights are changed; auto: muon for residual convolutions, else adam.",
+            choices=("auto", "muon", "adam", "rmsprop"),
+        ),
+    ] = "auto"
     rate: Annotated[
         float | None,
-        Flag(
-            "Highest learning rate.", minimum=0, shown_default="{dense} for dense layers, else {other}".format(**RATES)
-        ),
+        Flag("Highest learning rate.", minimum=0, shown_default=", ".join(f"{r:g} for {o}" for o, r in RATES.items())),
     ] = None
     beta2: Annotated[float, Flag("Adam's β₂: what it keeps of the gradients' mean square each step.", 0.5, 0.9999)] = (
         0.99

@@ -14,6 +14,7 @@ from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.errors import UsageError
 from gencli.core.images import grid, to_pillow
+from gencli.core.muon import Muon
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet, in_order
 from gencli.core.recipe import Recipe, up_and_down
 from gencli.vae import losses
@@ -32,6 +33,7 @@ from gencli.vae.options import (
     VaeTraining,
 )
 
+LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 WARM_UP = 0.03  # share of the training in which the rate rises
 ACTIVE = 0.01  # variance of a latent's mean over pictures from which it counts as used (Burda et al. 2016)
 CHANNELS, LEAST, MOST = 512, 16, 128  # of residual convolutions: times the side; at least; at most
@@ -51,15 +53,7 @@ class VaeRecipe(Recipe):
         self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
         self.mean = RunningMean(self.net, options.average) if options.average else None
         self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean.net} if self.mean else {})}
-        assert options.rate is not None
-        if options.optimizer == "rmsprop":
-            self.optimizer: torch.optim.Optimizer = torch.optim.RMSprop(
-                self.net.parameters(), options.rate, alpha=0.9, eps=1e-7
-            )
-        else:
-            betas = (0.9, options.beta2)
-            self.optimizer = torch.optim.Adam(self.net.parameters(), options.rate, betas, fused=True)
-        self.optimizers = {"net": self.optimizer}
+        self.optimizers = optimizers(self.net, options)
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self.extras: Mapping[str, Stateful] = {"scaler": self.scaler, **({"mean": self.mean} if self.mean else {})}
         self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
@@ -83,12 +77,14 @@ class VaeRecipe(Recipe):
         kl = divergence.sum(1).mean()
         weight = kl_weight(options, progress)
         loss = reconstruction + weight * (losses.free_bits(divergence, options.free_bits) if options.free_bits else kl)
-        self.optimizer.zero_grad()
+        self.net.zero_grad()
         self.scaler.scale(loss).backward()
+        for optimizer in self.optimizers.values():
+            self.scaler.unscale_(optimizer)
         if options.clip:
-            self.scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.net.parameters(), options.clip)
-        self.scaler.step(self.optimizer)
+        for optimizer in self.optimizers.values():
+            self.scaler.step(optimizer)
         self.scaler.update()
         if self.mean is not None:
             self.mean.update(self.net)
@@ -122,6 +118,26 @@ class VaeRecipe(Recipe):
         return {
             name: value.half() if value.is_floating_point() else value for name, value in self.best.state_dict().items()
         }
+
+
+def optimizers(net: Autoencoder, options: VaeTraining) -> dict[str, torch.optim.Optimizer]:
+    """What changes the weights. Muon is for those of layers; biases and batch norms get Adam at a tenth of its rate."""
+    assert options.rate is not None
+    if options.optimizer == "rmsprop":
+        return {"net": torch.optim.RMSprop(net.parameters(), options.rate, alpha=0.9, eps=1e-7)}
+    betas = (0.9, options.beta2)
+    if options.optimizer == "adam":
+        return {"net": torch.optim.Adam(net.parameters(), options.rate, betas, fused=True)}
+    matrices = [weight for module in net.modules() if isinstance(module, LAYERS) for weight in [module.weight]]
+    known = {id(weight) for weight in matrices}
+    others = [weight for weight in net.parameters() if id(weight) not in known and weight is not net.log_scale]
+    groups: list[dict[str, Any]] = [{"params": others, "lr": options.rate / 10}]
+    if net.log_scale is not None:  # it has far to go: from a blur to the last detail
+        groups.append({"params": [net.log_scale], "lr": options.rate})
+    return {
+        "layers": Muon([{"params": matrices}], options.rate),
+        "others": torch.optim.Adam(groups, options.rate, betas, fused=True),
+    }
 
 
 def salted(pictures: Tensor, share: float, draw: torch.Generator) -> Tensor:
@@ -215,6 +231,7 @@ def settled(options: VaeTraining, learnt: PictureSet) -> VaeTraining:
     latent = options.latent or LATENT["small" if small else "large"]
     few = arch == "dense" and latent <= FEW_LATENTS
     kind = "few" if few else "dense" if arch == "dense" else "other"
+    optimizer = ("muon" if arch == "residual" else "adam") if options.optimizer == "auto" else options.optimizer
     widths = FEW_WIDTHS if few else halvings(height) if arch == "residual" else WIDTHS.get(arch, ())
     likelihood = "bernoulli" if channels == 1 else "logistic"
     return options.replace(
@@ -223,7 +240,8 @@ def settled(options: VaeTraining, learnt: PictureSet) -> VaeTraining:
         widths=options.widths or widths,
         fourier=(FOURIER if few else 0) if options.fourier is None else options.fourier,
         likelihood=likelihood if options.likelihood == "auto" else options.likelihood,
-        rate=RATES["other" if kind == "other" else "dense"] if options.rate is None else options.rate,
+        optimizer=optimizer,
+        rate=RATES[optimizer] if options.rate is None else options.rate,
         batch_size=options.batch_size or BATCH_SIZES[kind],
         warp=(WARP if small and not few else 0.0) if options.warp is None else options.warp,
     )

@@ -18,7 +18,7 @@ from gencli.textgen.options import Sampling
 
 CPU = Runtime(torch.device("cpu"))
 CARD = files.built_in_folder() / "README.md"
-SOURCE = Path(gencli.__file__).parent / "textgen" / "muon.py"
+SOURCE = Path(gencli.__file__).parent / "core" / "muon.py"
 
 
 @pytest.mark.parametrize("name", ["pydoc", "python"])

@@ -143,3 +143,14 @@ def test_few_latents_are_seen_through_frequencies() -> None:
     assert (many.fourier, many.batch_size, many.rate, many.widths, many.warp) == (0, 256, 4e-3, (512, 512), 0.025)
     assert vae.settled(VaeTraining.build({}, "dense"), pictures).fourier == 0  # the textbook's is as it was
     assert vae.settled(VaeTraining(latent=2, fourier=5, rate=0.1), pictures).fourier == 5
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "adam", "rmsprop"])
+def test_every_weight_has_one_optimizer(optimizer: str) -> None:
+    made = recipe(blobs(channels=3), optimizer=optimizer, arch="residual", widths=(8, 8))
+    groups = [group for one in made.optimizers.values() for group in one.param_groups]
+    changed = [id(weight) for group in groups for weight in group["params"]]
+    assert sorted(changed) == sorted(id(weight) for weight in made.net.parameters())
+    if optimizer == "muon":
+        layers = made.optimizers["layers"].param_groups[0]["params"]
+        assert all(weight.ndim in {2, 4} for weight in layers) and not any(one is made.net.log_scale for one in layers)

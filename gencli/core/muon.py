@@ -21,7 +21,7 @@ class Muon(torch.optim.Optimizer):
 
     A group's `parts` says how many matrices stand one below the other in each of its own (the gates of an
     LSTM): each is made orthogonal by itself. A change of a matrix (m, n) has the spectral norm
-    lr · max(1, m / n)^½.
+    lr · max(1, m / n)^½. A convolution's weights count as the matrix (outputs, inputs · height · width).
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], lr: float, weight_decay: float = 0.0) -> None:
@@ -40,10 +40,11 @@ class Muon(torch.optim.Optimizer):
             state["momentum"] = torch.zeros_like(matrix)
         state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         ahead = gradient.lerp(state["momentum"], MOMENTUM)  # Nesterov's
-        stacked = ahead.view(group["parts"], -1, ahead.shape[-1])
+        rows = ahead.flatten(1)
+        stacked = rows.view(group["parts"], -1, rows.shape[-1])
         scale = max(1.0, stacked.shape[1] / stacked.shape[2]) ** 0.5
         matrix.mul_(1 - group["lr"] * group["weight_decay"])
-        matrix.add_(orthogonal(stacked).view_as(matrix), alpha=-group["lr"] * scale)
+        matrix.add_(orthogonal(stacked).reshape(matrix.shape), alpha=-group["lr"] * scale)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

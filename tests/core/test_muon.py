@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gencli.textgen.muon import Muon, orthogonal
+from gencli.core.muon import Muon, orthogonal
 
 
 def drawn(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -57,3 +57,17 @@ def test_finds_a_badly_scaled_matrix() -> None:
         error.backward()
         optimizer.step()
     assert float((weight - wanted).detach().norm() / wanted.norm()) < 0.1
+
+
+def test_a_convolution_counts_as_a_matrix() -> None:
+    draw = torch.Generator().manual_seed(2)
+    weight, gradient = torch.randn(6, 4, 3, 3, generator=draw), torch.randn(6, 4, 3, 3, generator=draw)
+    convolution, matrix = nn.Parameter(weight.clone()), nn.Parameter(weight.flatten(1).clone())
+    spread = nn.Parameter(weight.clone().contiguous(memory_format=torch.channels_last))
+    optimizer = Muon([{"params": [convolution, matrix, spread]}], lr=0.1)
+    for _ in range(3):
+        convolution.grad, matrix.grad, spread.grad = gradient, gradient.flatten(1), gradient.clone()
+        optimizer.step()
+    assert not torch.allclose(convolution, weight, atol=0.05)
+    torch.testing.assert_close(convolution.flatten(1), matrix)
+    torch.testing.assert_close(spread, convolution)
