@@ -10,10 +10,13 @@ from torch import nn
 
 N = TypeVar("N", bound=nn.Module)
 
+REACH = 9  # steps made for each that the mean reaches back at first
+
 
 class RunningMean(Generic[N]):
-    """`net`, a copy of a network, holds the mean of its weights (Polyak & Juditsky 1992): of all steps at first, then
-    an exponential one of which each step keeps the share `keep`. It is in evaluation mode and is not trained.
+    """`net`, a copy of a network, holds the exponential mean of its weights (Polyak & Juditsky 1992), of which each
+    step keeps the share `keep`; in the first steps less, so that it reaches back over about a ninth of those made:
+    weights of long ago would spoil it. It is in evaluation mode and is not trained.
 
     What a resume needs beside `net` is how many steps are in it: so it belongs to a recipe's `extras`, and `net` to
     its `modules`.
@@ -27,7 +30,7 @@ class RunningMean(Generic[N]):
     def update(self, net: N) -> None:
         """Take the network's present weights in. Its buffers (statistics of batch norm) are taken over."""
         self.steps += 1
-        share = max(1 - self.keep, 1 / self.steps)
+        share = max(1 - self.keep, (1 + REACH) / (self.steps + REACH))
         torch._foreach_lerp_([*self.net.parameters()], [*net.parameters()], share)
         for kept, buffer in zip(self.net.buffers(), net.buffers(), strict=True):
             kept.copy_(buffer)

@@ -9,15 +9,35 @@ from torch import nn
 from gencli.core.averaging import RunningMean
 
 
-def test_it_is_the_mean_of_all_steps_and_then_an_exponential_one() -> None:
+def test_it_reaches_back_over_a_share_of_the_steps_and_then_evenly() -> None:
     net = nn.Linear(1, 1)
     mean = RunningMean(net, 0.75)
-    found = []
-    for value in (3.0, 5.0, 10.0, 6.0, 10.0):
+    wanted = 0.0
+    for step in range(1, 60):
+        value = float(step**2 % 17)
         nn.init.constant_(net.weight, value)
         mean.update(net)
-        found.append(float(mean.net.weight))
-    assert found == pytest.approx([3, 4, 6, 6, 0.75 * 6 + 0.25 * 10])
+        share = max(0.25, 10 / (step + 9))
+        wanted += share * (value - wanted)
+        assert float(mean.net.weight) == pytest.approx(wanted)
+    assert share == 0.25  # from step 31 on
+
+
+def test_the_first_step_is_the_mean() -> None:
+    net = nn.Linear(1, 1)
+    mean = RunningMean(net, 0.999)
+    nn.init.constant_(net.weight, 7.0)
+    mean.update(net)
+    assert float(mean.net.weight) == 7.0
+
+
+def test_weights_of_long_ago_are_forgotten() -> None:
+    net = nn.Linear(1, 1)
+    mean = RunningMean(net, 0.999)
+    for step in range(100):
+        nn.init.constant_(net.weight, 1.0 if step < 50 else 0.0)
+        mean.update(net)
+    assert float(mean.net.weight) < 0.01
 
 
 def test_it_is_a_network_of_its_own_that_is_not_trained() -> None:
