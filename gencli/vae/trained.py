@@ -16,6 +16,7 @@ from gencli.core.datasets import Report
 from gencli.core.device import Runtime, generator
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture, to_pillow
+from gencli.core.layouts import NoPartError
 from gencli.core.pictures import PictureSet, in_order, resize
 from gencli.vae import models
 from gencli.vae.models import Autoencoder
@@ -139,14 +140,20 @@ def held_out(loaded: Trained, data: Sequence[str] | None, root: Path | None, rep
 
     Raises GencliError when its own set is not there any more, or not as it was.
     """
-    about = loaded.config["data"]
-    limit = None if data else loaded.config["options"]["limit"]
-    learnt, held = parts(loaded, data or about["names"], root, report, limit)
-    if not data and learnt.fingerprint != about["fingerprint"]:
-        raise GencliError(
-            f"{about['name']} is not what it was when {loaded.name} was trained", "name pictures with --data"
+    about, options = loaded.config["data"], loaded.config["options"]
+    names, limit = list(data or about["names"]), None if data else options["limit"]
+    channels, size, _ = loaded.net.shape
+    try:  # a test part of its own needs nothing of what is learnt from
+        held = datasets.load(
+            _one(names), size=size, channels=channels, split="test", root=root, report=report, limit=limit
         )
-    return held
+    except NoPartError:
+        learnt, held = parts(loaded, names, root, report, limit)
+        if not data and learnt.fingerprint != about["fingerprint"]:
+            raise GencliError(
+                f"{about['name']} is not what it was when {loaded.name} was trained", "name pictures with --data"
+            ) from None
+    return _with_its_classes(loaded, held)
 
 
 def parts(
@@ -158,7 +165,7 @@ def parts(
     """
     channels, size, _ = loaded.net.shape
     learnt, held = datasets.train_and_test(
-        data[0] if len(data) == 1 else data,
+        _one(data),
         size=size,
         channels=channels,
         root=root,
@@ -167,9 +174,17 @@ def parts(
         held_out=loaded.config["options"]["held_out"],
         seed=loaded.config["seed"],
     )
-    if loaded.net.classes and held.classes != tuple(loaded.config["classes"]):
-        raise UsageError(f"{held.name} has other classes than {loaded.name}", "name pictures of the same classes")
-    return learnt, held
+    return learnt, _with_its_classes(loaded, held)
+
+
+def _one(data: Sequence[str]) -> str | Sequence[str]:
+    return data[0] if len(data) == 1 else data
+
+
+def _with_its_classes(loaded: Trained, pictures: PictureSet) -> PictureSet:
+    if loaded.net.classes and pictures.classes != tuple(loaded.config["classes"]):
+        raise UsageError(f"{pictures.name} has other classes than {loaded.name}", "name pictures of the same classes")
+    return pictures
 
 
 def grey(pictures: Tensor) -> Tensor:
