@@ -117,9 +117,10 @@ def command_line() -> str:
     return shlex.join(["gencli", *sys.argv[1:]])
 
 
-def note(seed: int) -> dict[str, str]:
-    """The metadata of a result: `Target.write` puts it into the file."""
-    return {"Software": f"gencli {gencli.__version__}", "Command": command_line(), "Seed": str(seed)}
+def note(seed: int | None = None) -> dict[str, str]:
+    """The metadata of a result, with its seed if chance had a part in it: `Target.write` puts it into the file."""
+    known = {"Software": f"gencli {gencli.__version__}", "Command": command_line()}
+    return known if seed is None else {**known, "Seed": str(seed)}
 
 
 def encode(image: Image.Image, format: str, note: Mapping[str, str], **settings: Any) -> bytes:

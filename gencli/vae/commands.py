@@ -159,7 +159,9 @@ def reconstruct(
     returned = loaded.decode(loaded.encode(given, labels), labels)
     shown = given if loaded.net.shape[0] == 3 else trained.grey(given).expand(-1, 3, -1, -1)
     errors = (returned - shown).square().mean((1, 2, 3)).sqrt().tolist()
-    written = target.write(images.to_pillow(images.grid(torch.cat([shown, returned]), columns=len(given))), {})
+    written = target.write(
+        images.to_pillow(images.grid(torch.cat([shown, returned]), columns=len(given))), outputs.note()
+    )
     named = dict(zip(pictures, (round(error, 4) for error in errors), strict=True))
     if written and console.as_json:
         console.record({"output": written, "model": loaded.name, "root_mean_square_error": named})
@@ -215,7 +217,7 @@ def draw_map(
     drawn = maps.draw(loaded, steps, axes=_axes(axes), reach=reach, label=label, shown=shown)
     if save:
         save(drawn.page())
-    written = output if save else targets[0].write(drawn.picture(show), {})
+    written = output if save else targets[0].write(drawn.picture(show), outputs.note())
     if written and console.as_json:
         console.record({"output": written, "model": loaded.name, "axes": drawn.plane.names, "steps": steps})
     elif written:
@@ -359,7 +361,7 @@ def edit(
             picture = edit.strip([concept for concept, _ in changes] or list(known.values()), steps)
         else:
             picture = edit.put_back(changes) if put_back else edit.changed(changes)
-        written = target.write(picture, {})
+        written = target.write(picture, outputs.note())
         if written and console.as_json:
             strengths_of = {concept.name: strength for concept, strength in changes}
             console.record({"output": written, "model": loaded.name, "attributes": strengths_of})

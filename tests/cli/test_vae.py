@@ -28,14 +28,6 @@ def records(capsys: Captured) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def test_train_and_sample_in_processes_of_their_own(run_gencli: RunGencli, here: Path) -> None:
     done = run_gencli("vae", "train", "--data", "@glyphs:40", "--name", "mine", *TRAIN, "--json")
     assert done.returncode == 0, done.stderr

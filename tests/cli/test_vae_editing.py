@@ -27,14 +27,6 @@ def records(capsys: Captured) -> list[dict[str, Any]]:
     return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def test_a_model_of_labelled_pictures_knows_what_can_be_changed(here: Path, capsys: Captured) -> None:
     train("mine", data="@faces:600")
     capsys.readouterr()
@@ -62,7 +54,9 @@ def test_a_picture_is_changed_by_as_much_as_is_asked(here: Path, capsys: Capture
     assert run([*words, "--json"]) == 0
     (made,) = records(capsys)
     assert made == {"output": "face-edit.png", "model": "mine", "attributes": {"dark-skin": 1.0}}
-    assert np.array_equal(np.asarray(Image.open("face-edit.png")), pictures[1].astype(np.uint8))
+    edited = Image.open("face-edit.png")
+    assert np.array_equal(np.asarray(edited), pictures[1].astype(np.uint8))
+    assert {"Software", "Command"} == set(edited.info)
 
 
 def test_the_change_comes_back_into_the_whole_picture(here: Path, capsys: Captured) -> None:

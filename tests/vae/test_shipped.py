@@ -18,12 +18,6 @@ CPU = Runtime(torch.device("cpu"))
 CARD = files.built_in_folder() / "README.md"
 
 
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 @pytest.mark.parametrize("name", ["digits"])
 def test_the_card_tells_the_file(name: str) -> None:
     model = store.find("vae", name)
