@@ -72,6 +72,23 @@ class Console:
         """A result as one JSON line on standard output."""
         self.result(json.dumps(values, ensure_ascii=False))
 
+    def made(self, output: str | None, how: Mapping[str, Any]) -> None:
+        """Where a result lies: its path, or a record of that and `how` it was made. None: on standard output itself."""
+        if output is None:
+            return
+        if self.as_json:
+            self.record({"output": output, **how})
+        else:
+            self.result(output)
+
+    def figures(self, model: str, figures: Mapping[str, float | None], **how: int) -> None:
+        """What a model was measured to be: a table, or a record of that and `how`."""
+        if self.as_json:
+            self.record({"model": model, **how, **figures})
+            return
+        rows = [(name, "unknown" if value is None else f"{value:.6g}") for name, value in figures.items()]
+        self.table(model, ("figure", "value"), rows)
+
     def write(self, text: str) -> None:
         """A piece of a result on standard output, as soon as there is one."""
         sys.stdout.write(text)

@@ -155,6 +155,16 @@ def weighted(name: str, values: list[str]) -> dict[str, float]:
     return found
 
 
+def numbers(name: str, text: str) -> tuple[float, ...]:
+    """`1,-2,0.5` → numbers. UsageError naming the flag for others."""
+    return tuple(_number(f"{name} {text}", part) for part in text.split(","))
+
+
+def whole_numbers(name: str, text: str) -> tuple[int, ...]:
+    """`1,-2,3` → whole numbers. UsageError naming the flag for others."""
+    return tuple(_whole(f"{name} {text}", part) for part in text.split(","))
+
+
 def _number(where: str, text: str) -> float:
     try:
         number = float(text)
@@ -336,10 +346,9 @@ def _parse(name: str, value: Any, hint: Any) -> Any:
         return weighted(name, value)
     if member not in (int, float):
         return tuple(value) if get_origin(kind) is tuple else value
-    convert, where = _whole if member is int else _number, f"{name} {value}"
-    return (
-        tuple(convert(where, part) for part in value.split(",")) if get_origin(kind) is tuple else convert(where, value)
-    )
+    if get_origin(kind) is tuple:
+        return (whole_numbers if member is int else numbers)(name, value)
+    return (_whole if member is int else _number)(f"{name} {value}", value)
 
 
 def _default(item: Field[Any]) -> Any:

@@ -184,13 +184,7 @@ class _Sitting:
             replace(self.target, path=path, base=None).write(step.render(), self.note)
 
     def write(self, painted: Image.Image, how: Mapping[str, object]) -> None:
-        written = self.target.write(painted, self.note)
-        if written is None:
-            return
-        if self.console.as_json:
-            self.console.record({"output": written, **self.record, **how})
-        else:
-            self.console.result(written)
+        self.console.made(self.target.write(painted, self.note), {**self.record, **how})
 
 
 def _stem(content: str) -> str:

@@ -219,11 +219,7 @@ def evaluate(common: Common, model: Model = None, data: Tested = None) -> None:
     seed = device.new_seed() if common.seed is None else common.seed
     loaded = writer.load(model, runtime)
     figures = evaluation.evaluate(loaded, data or [], runtime, seed, console.stages("bytes"))
-    if console.as_json:
-        console.record({"model": loaded.name, "seed": seed, **figures})
-    else:
-        rows = [(name, "unknown" if value is None else f"{value:.6g}") for name, value in figures.items()]
-        console.table(loaded.name, ("figure", "value"), rows)
+    console.figures(loaded.name, figures, seed=seed)
 
 
 def _standard_input() -> str:

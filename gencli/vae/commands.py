@@ -30,7 +30,7 @@ from gencli.core.commands import (
 )
 from gencli.core.console import Console
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.options import Common, command
+from gencli.core.options import Common, command, numbers, weighted, whole_numbers
 from gencli.vae.options import VaeTraining
 
 if TYPE_CHECKING:
@@ -130,10 +130,7 @@ def sample(
     how |= {"class": class_} if class_ else {}
     for picture, target in zip(sheets, targets, strict=True):
         written = target.write(images.to_pillow(picture), outputs.note(seed))
-        if written and console.as_json:
-            console.record({"output": written, **how, "seconds": round(time.monotonic() - began, 3)})
-        elif written:
-            console.result(written)
+        console.made(written, {**how, "seconds": round(time.monotonic() - began, 3)})
 
 
 @app.command()
@@ -163,12 +160,9 @@ def reconstruct(
         images.to_pillow(images.grid(torch.cat([shown, returned]), columns=len(given))), outputs.note()
     )
     named = dict(zip(pictures, (round(error, 4) for error in errors), strict=True))
-    if written and console.as_json:
-        console.record({"output": written, "model": loaded.name, "root_mean_square_error": named})
-    elif written:
-        for picture, error in named.items():
-            console.note(f"{picture}: off by {error:.3f} of the range from black to white (root mean square)")
-        console.result(written)
+    for picture, error in named.items():
+        console.note(f"{picture}: off by {error:.3f} of the range from black to white (root mean square)")
+    console.made(written, {"model": loaded.name, "root_mean_square_error": named})
 
 
 @app.command("map")
@@ -200,6 +194,7 @@ def draw_map(
     runtime = device.start(common.device, common.precision, common.threads)
     if show not in maps.KINDS:
         raise UsageError(f"there is no map {show}", f"choose one of {', '.join(maps.KINDS)}")
+    chosen = None if axes is None else whole_numbers("--axes", axes)
     loaded = trained.load(model, runtime)
     label = loaded.label(class_)
     page = Path(output) if output is not None and output.endswith(".html") else None
@@ -214,23 +209,11 @@ def draw_map(
                 if data or needed:
                     raise
                 console.warn(f"the map is without pictures: {error.message}")
-    drawn = maps.draw(loaded, steps, axes=_axes(axes), reach=reach, label=label, shown=shown)
+    drawn = maps.draw(loaded, steps, axes=chosen, reach=reach, label=label, shown=shown)
     if save:
         save(drawn.page())
     written = output if save else targets[0].write(drawn.picture(show), outputs.note())
-    if written and console.as_json:
-        console.record({"output": written, "model": loaded.name, "axes": drawn.plane.names, "steps": steps})
-    elif written:
-        console.result(written)
-
-
-def _axes(text: str | None) -> list[int] | None:
-    if text is None:
-        return None
-    try:
-        return [int(axis) for axis in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--axes {text}: expected two whole numbers", "name two latents: 3,7") from None
+    console.made(written, {"model": loaded.name, "axes": drawn.plane.names, "steps": steps})
 
 
 @app.command()
@@ -287,10 +270,7 @@ def walk(
         written = film.write(shown, outputs.note(seed), fps=fps, loop=loop)
     how = {"model": loaded.name, "path": path, "frames": frames, "fps": fps, "seed": seed}
     for place in written:
-        if console.as_json:
-            console.record({"output": place, **how, "seconds": round(time.monotonic() - began, 3)})
-        else:
-            console.result(place)
+        console.made(place, {**how, "seconds": round(time.monotonic() - began, 3)})
 
 
 @app.command()
@@ -331,7 +311,7 @@ def edit(
 
     console = Console.start(common)
     runtime = device.start(common.device, common.precision, common.threads)
-    wishes, steps = [_wish(text) for text in attributes or []], _numbers(strengths)
+    wishes, steps = weighted("--attribute", attributes or []), numbers("--strengths", strengths)
     box = None if crop is None else _box(crop)
     _check_edit(pictures, wishes, (with_, without), listed=listed, strip=strip, learnt=bool(data))
     loaded = trained.load(model, runtime)
@@ -343,7 +323,7 @@ def edit(
     if data or (with_ and without):
         with console.bar("reading pictures", units="pictures") as bar:
             if with_ and without:
-                new = concepts.learn_between(loaded, wishes[0][0], with_, without, bar.update)
+                new = concepts.learn_between(loaded, next(iter(wishes)), with_, without, bar.update)
             else:
                 new = concepts.learn(loaded, *trained.parts(loaded, data or [], data_root, bar.update))
         known |= new
@@ -354,24 +334,20 @@ def edit(
         )
     if listed or not pictures:
         _list_concepts(console, loaded.name, known)
-    changes = [(concepts.chosen(known, name, loaded.name), strength) for name, strength in wishes]
+    changes = [(concepts.chosen(known, name, loaded.name), strength) for name, strength in wishes.items()]
     for original, target in zip(originals, targets, strict=True):
         edit = editing.Edit(loaded, original, box, labels)
         if strip:
             picture = edit.strip([concept for concept, _ in changes] or list(known.values()), steps)
         else:
             picture = edit.put_back(changes) if put_back else edit.changed(changes)
-        written = target.write(picture, outputs.note())
-        if written and console.as_json:
-            strengths_of = {concept.name: strength for concept, strength in changes}
-            console.record({"output": written, "model": loaded.name, "attributes": strengths_of})
-        elif written:
-            console.result(written)
+        how = {"model": loaded.name, "attributes": {concept.name: strength for concept, strength in changes}}
+        console.made(target.write(picture, outputs.note()), how)
 
 
 def _check_edit(
     pictures: list[str] | None,
-    wishes: list[tuple[str, float]],
+    wishes: Mapping[str, float],
     examples: tuple[str | None, str | None],
     *,
     listed: bool,
@@ -390,29 +366,13 @@ def _check_edit(
         raise UsageError("there is nothing to edit", "name a picture, or see with --list what can be changed")
 
 
-def _wish(text: str) -> tuple[str, float]:
-    """`smiling=2` → ("smiling", 2)."""
-    name, _, strength = text.partition("=")
-    try:
-        return name, float(strength or 1)
-    except ValueError:
-        raise UsageError(f"--attribute {text}: {strength!r} is not a number", "write NAME=2, or NAME=-1.5") from None
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(f"--strengths {text}: expected numbers", "separate them by commas: -2,0,2") from None
-
-
 def _box(text: str) -> Box:
     from gencli.vae.trained import Box
 
-    try:
-        left, top, side = (int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--crop {text}: expected three whole numbers", "give X,Y,SIDE in pixels") from None
+    where = whole_numbers("--crop", text)
+    if len(where) != 3:
+        raise UsageError(f"--crop {text}: expected three numbers", "give X,Y,SIDE in pixels")
+    left, top, side = where
     return Box(top, left, side)
 
 
@@ -441,7 +401,6 @@ def evaluate(
     """
     from gencli.core import device
     from gencli.vae import evaluation, trained
-    from gencli.vae.training import measured
 
     console = Console.start(common)
     runtime = device.start(common.device, common.precision, common.threads)
@@ -449,18 +408,8 @@ def evaluate(
     loaded = trained.load(model, runtime)
     with console.bar("reading pictures", units="pictures") as bar:
         held = trained.held_out(loaded, data, data_root, bar.update)
-    deterministic = loaded.config["options"]["deterministic"]
-    figures: dict[str, float | None] = {**measured(loaded.net, held, runtime, seed, deterministic)}
-    figures |= {"log_likelihood": None, "frechet": None}
-    if not deterministic:
-        with console.bar("weighing samples", units="pictures") as bar:
-            figures["log_likelihood"] = evaluation.log_likelihood(loaded.net, held, runtime, samples, seed, bar.update)
-        figures["frechet"] = evaluation.frechet(loaded, held, seed) if len(held) > 1 else None
-    if console.as_json:
-        console.record({"model": loaded.name, "seed": seed, "samples": samples, **figures})
-    else:
-        rows = [(name, "none" if value is None else f"{value:.6g}") for name, value in figures.items()]
-        console.table(loaded.name, ("figure", "value"), rows)
+    figures = evaluation.evaluate(loaded, held, samples, seed, console.stages("pictures"))
+    console.figures(loaded.name, figures, seed=seed, samples=samples)
 
 
 @app.command()

@@ -9,14 +9,30 @@ from gencli.core.datasets import Report
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.metrics import frechet_distance, picture_moments
 from gencli.core.pictures import PictureSet, in_order
+from gencli.core.stages import Stage, unwatched
 from gencli.vae.losses import importance_weighted, reparameterize
 from gencli.vae.models import Autoencoder
 from gencli.vae.trained import Trained
-from gencli.vae.training import normal
+from gencli.vae.training import measured, normal
 
 AT_ONCE = 2000  # latents decoded side by side
 SEEN_AT_ONCE = 32  # pictures: more no longer fit the processor's cache
 COMPARED = 2000  # pictures of either kind, at most, in a Fréchet distance
+
+
+def evaluate(
+    loaded: Trained, pictures: PictureSet, samples: int, seed: int, stage: Stage = unwatched
+) -> dict[str, float | None]:
+    """A model's figures on pictures it has not seen: those of its training, the log likelihood from so many `samples`
+    a picture, and the Fréchet distance of what it draws. None: not for a plain autoencoder, or for one picture."""
+    deterministic = loaded.config["options"]["deterministic"]
+    figures: dict[str, float | None] = {**measured(loaded.net, pictures, loaded.runtime, seed, deterministic)}
+    figures |= {"log_likelihood": None, "frechet": None}
+    if not deterministic:
+        with stage("weighing samples") as told:
+            figures["log_likelihood"] = log_likelihood(loaded.net, pictures, loaded.runtime, samples, seed, told)
+        figures["frechet"] = frechet(loaded, pictures, seed) if len(pictures) > 1 else None
+    return figures
 
 
 @torch.no_grad()
