@@ -22,6 +22,7 @@ WIDTHS = {
 ARCHITECTURES = ("dense", "residual", "faces", "dense-book", "conv-book", "wide-book")
 FOURIER, FEW_LATENTS = 64, 3
 WARP = 0.025
+VALUES_PER_BETA = 256
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
 
 BOOK: Mapping[str, Any] = {
@@ -103,7 +104,14 @@ class VaeTraining(Options):
             choices=("auto", *LIKELIHOODS),
         ),
     ] = "auto"
-    beta: Annotated[float, Flag("Weight of the KL divergence.", minimum=0)] = 1.0
+    beta: Annotated[
+        float | None,
+        Flag(
+            "Weight of the KL divergence: the higher, the better pictures from the prior, and the less comes back.",
+            minimum=0,
+            shown_default=f"1 for bernoulli, else the number of a picture's values / {VALUES_PER_BETA}",
+        ),
+    ] = None
     free_bits: Annotated[float, Flag("Nats of KL that each latent dimension has for nothing.", minimum=0)] = 0.0
     warm_up: Annotated[float, Flag("Share of the training in which the KL's weight rises from 0.", 0, 1)] = 0.0
     deterministic: Annotated[bool, Flag("A plain autoencoder: no noise in the latents, no KL.")] = False
@@ -157,7 +165,7 @@ class VaeTraining(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.deterministic and (self.beta not in {0.0, 1.0} or self.free_bits or self.warm_up):
+        if self.deterministic and (self.beta not in {None, 0.0, 1.0} or self.free_bits or self.warm_up):
             raise UsageError(
                 "--deterministic has no KL divergence to weigh", "leave out --beta, --free-bits and --warm-up"
             )

@@ -28,6 +28,7 @@ from gencli.vae.options import (
     LATENT,
     RATES,
     SMALL,
+    VALUES_PER_BETA,
     WARP,
     WIDTHS,
     VaeTraining,
@@ -160,6 +161,7 @@ def kl_weight(options: VaeTraining, progress: float) -> float:
     """Of the KL divergence in the loss: rises in a straight line over the share `warm_up` (Bowman et al. 2016)."""
     if options.deterministic:
         return 0.0
+    assert options.beta is not None
     return options.beta * (min(progress / options.warm_up, 1.0) if options.warm_up else 1.0)
 
 
@@ -233,13 +235,18 @@ def settled(options: VaeTraining, learnt: PictureSet) -> VaeTraining:
     kind = "few" if few else "dense" if arch == "dense" else "other"
     optimizer = ("muon" if arch == "residual" else "adam") if options.optimizer == "auto" else options.optimizer
     widths = FEW_WIDTHS if few else halvings(height) if arch == "residual" else WIDTHS.get(arch, ())
-    likelihood = "bernoulli" if channels == 1 else "logistic"
+    likelihood = options.likelihood
+    if likelihood == "auto":
+        likelihood = "bernoulli" if channels == 1 else "logistic"
+    # a likelihood takes each value for evidence of its own, while neighbours in a photograph tell much the same
+    beta = 1.0 if likelihood == "bernoulli" else channels * height * width / VALUES_PER_BETA
     return options.replace(
         arch=arch,
         latent=latent,
         widths=options.widths or widths,
         fourier=(FOURIER if few else 0) if options.fourier is None else options.fourier,
-        likelihood=likelihood if options.likelihood == "auto" else options.likelihood,
+        likelihood=likelihood,
+        beta=beta if options.beta is None else options.beta,
         optimizer=optimizer,
         rate=RATES[optimizer] if options.rate is None else options.rate,
         batch_size=options.batch_size or BATCH_SIZES[kind],

@@ -127,6 +127,21 @@ def test_what_is_chosen_for_a_set(channels: int, size: int, wanted: tuple[str, s
     models.build(**built)  # and can be built
 
 
+@pytest.mark.parametrize(
+    ("options", "beta"),
+    [
+        (VaeTraining(), 48.0),
+        (VaeTraining(likelihood="gaussian"), 48.0),
+        (VaeTraining(likelihood="bernoulli"), 1.0),
+        (VaeTraining(beta=2.0), 2.0),
+        (VaeTraining.build({}, "faces"), 1.0),
+    ],
+)
+def test_colours_are_learnt_with_a_heavier_kl(options: VaeTraining, beta: float) -> None:
+    pictures = PictureSet(torch.zeros(4, 3, 64, 64, dtype=torch.uint8))
+    assert vae.settled(options, pictures).beta == beta
+
+
 def test_channels_double_as_sides_halve() -> None:
     assert vae.halvings(64) == (16, 32, 64, 128)
     assert vae.halvings(256) == (16, 16, 16, 32, 64, 128)
