@@ -5,7 +5,9 @@ Style transfer. `from gencli.stylize import stylize` gives in Python what the co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gencli.core.lazily import lazily
 
 if TYPE_CHECKING:
     from gencli.stylize.optimize import stylize as stylize
@@ -13,15 +15,4 @@ if TYPE_CHECKING:
 
 __all__ = ["StylizeOptions", "stylize"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: the command line's help must not wait for PyTorch."""
-    if name == "stylize":
-        from gencli.stylize.optimize import stylize
-
-        return stylize
-    if name == "StylizeOptions":
-        from gencli.stylize.options import StylizeOptions
-
-        return StylizeOptions
-    raise AttributeError(name)
+__getattr__ = lazily(stylize="gencli.stylize.optimize", StylizeOptions="gencli.stylize.options")

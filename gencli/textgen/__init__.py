@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gencli.core.lazily import lazily
 
 if TYPE_CHECKING:
     from gencli.textgen.training import train as train
@@ -13,15 +15,4 @@ if TYPE_CHECKING:
 
 __all__ = ["generate", "train"]
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: the command line's help must not wait for PyTorch."""
-    if name == "generate":
-        from gencli.textgen.writer import generate
-
-        return generate
-    if name == "train":
-        from gencli.textgen.training import train
-
-        return train
-    raise AttributeError(name)
+__getattr__ = lazily(generate="gencli.textgen.writer", train="gencli.textgen.training")

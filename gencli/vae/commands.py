@@ -31,7 +31,7 @@ from gencli.core.commands import (
 from gencli.core.console import Console
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import Common, command, numbers, weighted, whole_numbers
-from gencli.vae.options import VaeTraining
+from gencli.vae.options import DIGITS, FACES, VaeTraining
 
 if TYPE_CHECKING:
     from gencli.core.recipe import Progress
@@ -39,8 +39,6 @@ if TYPE_CHECKING:
     from gencli.vae.trained import Box
 
 app = art("gencli.vae")
-
-SHIPPED = "digits"  # the model that is there without training
 
 Temperature = Annotated[
     float, typer.Option("--temperature", min=0, max=10, help="Deviation of the latents: low is usual, high is odd.")
@@ -99,7 +97,7 @@ Labelled = Annotated[
 @command
 def sample(
     common: Common,
-    model: Model = SHIPPED,
+    model: Model = FACES,
     count: Count = 64,
     class_: Class = None,
     temperature: Temperature = 1.0,
@@ -136,7 +134,7 @@ def sample(
 @app.command()
 @command
 def reconstruct(
-    pictures: Pictures, common: Common, model: Model = SHIPPED, class_: Class = None, output: Output = None
+    pictures: Pictures, common: Common, model: Model = FACES, class_: Class = None, output: Output = None
 ) -> None:
     """Show what comes back of pictures: the encoder's reading of them, decoded, below each.
 
@@ -169,7 +167,7 @@ def reconstruct(
 @command
 def draw_map(
     common: Common,
-    model: Model = SHIPPED,
+    model: Model = DIGITS,
     data: Tested = None,
     data_root: DataRoot = None,
     axes: Axes = None,
@@ -220,7 +218,7 @@ def draw_map(
 @command
 def walk(
     common: Common,
-    model: Model = SHIPPED,
+    model: Model = FACES,
     pictures: Stops = None,
     points: Points = 4,
     path: Path_ = "line",
@@ -277,7 +275,7 @@ def walk(
 @command
 def edit(
     common: Common,
-    model: Model = SHIPPED,
+    model: Model = FACES,
     pictures: Edited = None,
     attributes: Attributes = None,
     listed: Listed = False,
@@ -390,7 +388,7 @@ def _list_concepts(console: Console, model: str, known: Mapping[str, Concept]) -
 @app.command()
 @command
 def evaluate(
-    common: Common, model: Model = SHIPPED, data: Tested = None, data_root: DataRoot = None, samples: Samples = 100
+    common: Common, model: Model = DIGITS, data: Tested = None, data_root: DataRoot = None, samples: Samples = 100
 ) -> None:
     """Measure a model on pictures it has not seen, in nats a picture.
 

@@ -2,20 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
+from gencli.core import images
+from gencli.core.device import Runtime
 from gencli.core.errors import UsageError
 from gencli.core.images import Picture, grid, resize, to_pillow
+from gencli.vae import concepts
 from gencli.vae.concepts import Concept
-from gencli.vae.trained import Box, Trained, central
+from gencli.vae.options import FACES
+from gencli.vae.trained import Box, Trained, central, load
 
 FADE = 1 / 6  # of a square's side: how far from its edge a change has its full strength
 
 Change = tuple[Concept, float]  # and how much of it
+
+
+def edit(
+    picture: Path | str | Image.Image | Picture,
+    attributes: Mapping[str, float],
+    *,
+    model: str | Trained = FACES,
+    box: Box | None = None,
+    put_back: bool = False,
+    class_: str | None = None,
+    runtime: Runtime | None = None,
+) -> Image.Image:
+    """A picture with so much of each attribute added: what `gencli vae edit` makes.
+
+    `box` is the square to change (default: the central one); `put_back` gives the whole picture with the change in it.
+    `model` is a name of the store, a path, `latest`, or a loaded one.
+
+    Raises UsageError for attributes that the model does not know or a square outside the picture, GencliError for a
+    picture or model that cannot be read.
+    """
+    loaded = model if isinstance(model, Trained) else load(model, runtime)
+    known = concepts.load(loaded.folder)
+    changes = [(concepts.chosen(known, name, loaded.name), strength) for name, strength in attributes.items()]
+    given = picture if isinstance(picture, Picture) else images.load(picture)
+    edited = Edit(loaded, given, box, loaded.labels(1, class_))
+    return edited.put_back(changes) if put_back else edited.changed(changes)
 
 
 class Edit:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar
 from gencli.core.errors import UsageError
 from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
 
+FACES, DIGITS = "digits", "digits"  # models that ship
+
 SMALL = 32  # pixels of a side up to which grey pictures count as small: digits, letters
 LATENT = {"small": 20, "large": 128}
 RATES = {"muon": 0.02, "adam": 4e-3, "rmsprop": 1e-3}

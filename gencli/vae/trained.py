@@ -15,11 +15,12 @@ from gencli.core import datasets, store
 from gencli.core.datasets import Report
 from gencli.core.device import Runtime, generator
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.images import Picture, to_pillow
+from gencli.core.images import Picture, grid, to_pillow
 from gencli.core.layouts import NoPartError
 from gencli.core.pictures import PictureSet, in_order, resize
 from gencli.vae import models
 from gencli.vae.models import Autoencoder
+from gencli.vae.options import FACES
 from gencli.vae.training import normal
 
 AT_ONCE = 128  # pictures decoded side by side
@@ -193,11 +194,29 @@ def grey(pictures: Tensor) -> Tensor:
     return (pictures * weights).sum(1, keepdim=True)
 
 
-def load(which: str, runtime: Runtime) -> Trained:
-    """The model of that name, path or `latest`.
+def sample(
+    count: int = 64,
+    *,
+    model: str | Trained = FACES,
+    class_: str | None = None,
+    temperature: float = 1.0,
+    seed: int = 0,
+    runtime: Runtime | None = None,
+) -> Image.Image:
+    """A sheet of pictures drawn from the prior: what `gencli vae sample` makes.
+
+    `model` is a name of the store, a path, `latest`, or a loaded one. Raises GencliError when there is none.
+    """
+    loaded = model if isinstance(model, Trained) else load(model, runtime)
+    return to_pillow(grid(loaded.drawn(count, seed, temperature, loaded.label(class_))))
+
+
+def load(which: str, runtime: Runtime | None = None) -> Trained:
+    """The model of that name, path or `latest`; without a runtime, on the CPU.
 
     Raises GencliError when there is none, or it is damaged.
     """
+    runtime = runtime or Runtime(torch.device("cpu"))
     found = store.find("vae", which)
     try:
         net = models.build(**found.config["architecture"])

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gencli import vae
 from gencli.app import run
 
 Captured = pytest.CaptureFixture[str]
@@ -69,6 +70,18 @@ def test_the_change_comes_back_into_the_whole_picture(here: Path, capsys: Captur
     assert changed[10:50, 30:70].any() and not changed[:10].any() and not changed[:, :30].any()
     for crop in ("1,2", "80,0,40", "a,b,c"):
         assert run([*words, "--crop", crop, "-o", "edited.png"]) == 2
+
+
+def test_python_gives_what_the_commands_give(here: Path, capsys: Captured) -> None:
+    train("mine")
+    assert run(["vae", "edit", "@face", "--model", "mine", "-a", "hat=2", "--put-back", "-o", "a.png"]) == 0
+    edited = vae.edit("@face", {"Hat": 2}, model="mine", put_back=True)
+    assert np.array_equal(np.asarray(edited), np.asarray(Image.open("a.png")))
+    assert run(["vae", "sample", "--model", "mine", "--count", "4", "--seed", "3", "-o", "b.png"]) == 0
+    sheet = vae.sample(4, model=vae.load("mine"), seed=3)
+    assert np.array_equal(np.asarray(sheet), np.asarray(Image.open("b.png")))
+    with pytest.raises(ImportError):
+        from gencli.vae import dream  # noqa: F401
 
 
 def test_strips_have_a_row_for_each_attribute(here: Path, capsys: Captured) -> None:
