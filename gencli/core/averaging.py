@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -28,7 +30,7 @@ class RunningMean(Generic[N]):
 
     @torch.no_grad()
     def update(self, net: N) -> None:
-        """Take the network's present weights in. Its buffers (statistics of batch norm) are taken over."""
+        """Take the network's present weights in. Its buffers are taken over: for batch norms, see `measuring`."""
         self.steps += 1
         share = max(1 - self.keep, (1 + REACH) / (self.steps + REACH))
         torch._foreach_lerp_([*self.net.parameters()], [*net.parameters()], share)
@@ -40,3 +42,25 @@ class RunningMean(Generic[N]):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.steps = state_dict["steps"]
+
+
+@contextmanager
+def measuring(net: nn.Module) -> Iterator[bool]:
+    """Within, the batch norms of a network in evaluation mode take the statistics of what it is shown, all batches
+    counting alike; those they had are forgotten. Gives whether it has any.
+
+    A mean of weights wants them measured anew: those of the weights that were trained do not fit it (Izmailov et
+    al. 2018).
+    """
+    norms = [module for module in net.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train()
+        norm.momentum = None
+    try:
+        yield bool(norms)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.eval()
+            norm.momentum = momentum

@@ -69,7 +69,8 @@ def train(
         built = architecture(options, learnt)
         net = models.build(**built)
         models.initialise(net, generator(run.seed))
-        recipe = VaeRecipe(net, options, held_out, runtime, run.seed)
+        order = batches(learnt, options, runtime, run.seed)
+        recipe = VaeRecipe(net, options, order, held_out, runtime, run.seed)
         log.info(
             "%s: %s pictures of %d × %d, %s held out, %s, %s weights, %d latents, seed %d",
             name,
@@ -84,7 +85,7 @@ def train(
         )
         result = training.train(
             recipe,
-            batches(learnt, options, runtime, run.seed),
+            order,
             run.folder,
             config=replace(run, options=options).config(
                 kind="variational autoencoder",

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from gencli.core.averaging import RunningMean
+from gencli.core.averaging import RunningMean, measuring
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.errors import UsageError
@@ -39,17 +39,24 @@ WARM_UP = 0.03  # share of the training in which the rate rises
 ACTIVE = 0.01  # variance of a latent's mean over pictures from which it counts as used (Burda et al. 2016)
 CHANNELS, LEAST, MOST = 512, 16, 128  # of residual convolutions: times the side; at least; at most
 COARSEST = 4  # pixels of a side
+MEASURED = 8  # batches that give the running mean's batch norms their statistics
 SHOWN = 8  # pictures in a row of a preview, and rows drawn from the prior
 
 
 class VaeRecipe(Recipe):
     """An autoencoder, the running mean of its weights, and what it makes of held-out pictures. Its options are
-    `settled`."""
+    `settled`; `learnt` is what it is trained on."""
 
     def __init__(
-        self, net: Autoencoder, options: VaeTraining, held_out: PictureSet, runtime: Runtime, seed: int
+        self,
+        net: Autoencoder,
+        options: VaeTraining,
+        learnt: PictureBatches,
+        held_out: PictureSet,
+        runtime: Runtime,
+        seed: int,
     ) -> None:
-        self.options, self.held_out, self.runtime, self.seed = options, held_out, runtime, seed
+        self.options, self.learnt, self.held_out, self.runtime, self.seed = options, learnt, held_out, runtime, seed
         self.layout = memory_format(runtime.device)
         self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
         self.mean = RunningMean(self.net, options.average) if options.average else None
@@ -60,10 +67,24 @@ class VaeRecipe(Recipe):
         self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
         self.generators = {"noise": self.luck}
 
+        self.measured_at = 0  # step of the running mean whose batch norms were last measured
+
     @property
     def best(self) -> Autoencoder:
         """The model that is measured, shown and kept."""
-        return self.net if self.mean is None else self.mean.net
+        if self.mean is None:
+            return self.net
+        if self.measured_at != self.mean.steps:
+            self.measured_at = self.mean.steps
+            with torch.no_grad(), measuring(self.mean.net) as wanted:
+                for index in range(min(MEASURED, len(self.learnt)) if wanted else 0):
+                    self._passes(self.mean.net, self.learnt.batch(0, index))
+        return self.mean.net
+
+    def _passes(self, net: Autoencoder, batch: Batch) -> None:
+        labels = batch.labels if net.classes else None
+        mean, log_var = net.encode(batch.pictures.contiguous(memory_format=self.layout), labels)
+        net.decode(reparameterize(mean, log_var, normal_like(mean, generator(self.learnt.seed, 5))), labels)
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         options, pictures = self.options, batch.pictures

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from gencli.core.averaging import RunningMean
+from gencli.core.averaging import RunningMean, measuring
 
 
 def test_it_reaches_back_over_a_share_of_the_steps_and_then_evenly() -> None:
@@ -67,3 +67,19 @@ def test_it_goes_on_where_it_stopped() -> None:
             again.load_state_dict(parts.state_dict())
             again.net.load_state_dict(parts.net.state_dict())
     assert torch.equal(whole.net.weight, again.net.weight)
+
+
+def test_batch_norms_are_measured_anew_all_batches_alike() -> None:
+    draw = torch.Generator().manual_seed(0)
+    net = nn.Sequential(nn.BatchNorm1d(3, momentum=0.3), nn.Dropout(0.5)).eval()
+    net[0].running_mean.fill_(9.0)
+    batches = 2 + 5 * torch.randn(4, 50, 3, generator=draw)
+    with measuring(net) as found:
+        assert found and not net[1].training
+        for batch in batches:
+            net(batch)
+    torch.testing.assert_close(net[0].running_mean, batches.mean((0, 1)))
+    torch.testing.assert_close(net[0].running_var, batches.var(1).mean(0))
+    assert net[0].momentum == 0.3 and not net[0].training
+    with measuring(nn.Linear(2, 2)) as found:
+        assert not found

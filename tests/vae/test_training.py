@@ -37,7 +37,7 @@ def recipe(pictures: PictureSet, seed: int = 1, **changes: Any) -> vae.VaeRecipe
     options = vae.settled(options, pictures)
     net = models.build(**vae.architecture(options, pictures))
     models.initialise(net, generator(seed))
-    return vae.VaeRecipe(net, options, pictures, CPU, seed)
+    return vae.VaeRecipe(net, options, vae.batches(pictures, options, CPU, 1), pictures, CPU, seed)
 
 
 class Stopped(Exception):
@@ -49,11 +49,10 @@ def run(folder: Path, made: vae.VaeRecipe, steps: int, *, resume: bool = False, 
         if progress.step == stop_at:
             raise Stopped
 
-    order = vae.batches(made.held_out, made.options, CPU, 1)
     config: dict[str, Any] = {"art": "vae", "kind": "test", "options": {}}
     durations = TrainingOptions(steps=steps, evaluate_steps=4, best="negative_elbo")
     return training.train(
-        made, order, folder, config=config, options=durations, runtime=CPU, resume=resume, report=report
+        made, made.learnt, folder, config=config, options=durations, runtime=CPU, resume=resume, report=report
     )
 
 
