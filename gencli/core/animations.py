@@ -19,12 +19,16 @@ from typing import IO, TypeAlias
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from torch import Tensor
 
 from gencli.core import outputs, video
 from gencli.core.errors import GencliError, UsageError
+from gencli.core.images import to_pillow
+from gencli.core.stages import Report
 
 ANIMATIONS = outputs.Kind("animation", {".gif": "GIF", ".webp": "WEBP", ".png": "PNG", ".apng": "PNG", ".mp4": "MP4"})
 MOST_FPS = 240
+AT_ONCE = 128  # pictures drawn side by side
 COLOURS = 256  # of a GIF's palette
 PALETTE_SAMPLES = 8192
 WEBP_QUALITY = 90
@@ -78,6 +82,19 @@ class Film:
         for number, image in enumerate(frames, 1):
             path = outputs.fill_in(pattern, number, self.name)
             yield outputs.Target(path, self.target.format).write(image, note) or ""
+
+
+def frames(draw: Callable[[Tensor], Tensor], latents: Tensor, size: int, report: Report) -> Iterator[Image.Image]:
+    """The pictures that `draw` makes of latents (F, L), one after another, enlarged to `size` pixels a side.
+
+    It is given `AT_ONCE` rows at a time, and gives (N, 3, H, W) in [0, 1].
+    """
+    done = 0
+    for some in latents.split(AT_ONCE):
+        for picture in draw(some):
+            yield to_pillow(picture).resize((size, size), Image.Resampling.BICUBIC)
+            done += 1
+            report(done, len(latents))
 
 
 def plan(name: str, output: str | None, *, suffix: str, format: str | None = None) -> Film:

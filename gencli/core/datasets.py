@@ -132,6 +132,23 @@ def train_and_test(
         return train.split(held_out, seed)
 
 
+def one_or_many(data: Sequence[str]) -> str | Sequence[str]:
+    """What `--data` was given, as `load` takes it."""
+    return data[0] if len(data) == 1 else data
+
+
+def chosen_form(data: Sequence[str], size: int | None, colors: str) -> tuple[int, int]:
+    """Side and channels of pictures to learn from: those asked for (`colors` is grey, rgb or auto), or the set's."""
+    usual, channels = catalogue.usual_form(data[0]) if len(data) == 1 else (64, 3)
+    return size or usual, {"auto": channels, "grey": 1, "rgb": 3}[colors]
+
+
+def described(data: Sequence[str], learnt: PictureSet) -> dict[str, Any]:
+    """What a model says of the pictures it was trained on, from which they can be found again."""
+    names = [one if one.startswith("@") or not Path(one).exists() else str(Path(one).absolute()) for one in data]
+    return {"names": names, "name": learnt.name, "fingerprint": learnt.fingerprint}
+
+
 def find(data: str | Path | Sequence[str | Path], root: Path | None = None) -> Layout:
     """Where the pictures of `data` are. A known set that is not there is downloaded if that can be done.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -19,6 +19,10 @@ from gencli.core.checkpoint import Stateful
 from gencli.core.errors import UsageError
 
 Preview = Image.Image | Mapping[str, str]
+
+
+class Diverged(Exception):  # noqa: N818  (no error: the loop goes back)
+    """A recipe sees that its training is lost, and says why."""
 
 
 class Recipe(ABC):
@@ -58,6 +62,13 @@ class Recipe(ABC):
     def evaluate(self) -> Mapping[str, float]:
         """Figures on held-out data. Leaves the modules in training mode."""
         return {}
+
+    def remarks(self, means: Mapping[str, float]) -> Sequence[str]:
+        """What people should be told, given the means of the losses since the last line of the log.
+
+        Raises Diverged when it is better to go back to the last save, with half the learning rate.
+        """
+        return ()
 
     def preview(self) -> Preview | None:
         """A picture, or texts by what they show, for `samples/`: how far the model is."""

@@ -212,13 +212,28 @@ def save_weights(model_folder: Path, state: Mapping[str, Tensor], config: Mappin
 
 
 def load_weights(model: Model, device: str = "cpu") -> dict[str, Tensor]:
-    """The inference weights of a model. Raises GencliError when there are none yet or the file is damaged."""
+    """The inference weights of a model, in single precision.
+
+    Raises GencliError when there are none yet or the file is damaged.
+    """
     if not model.weights.is_file():
         raise GencliError(
             f"{model.name} has no weights yet: its training was stopped before the first save",
             f"go on with `gencli {model.art} train --name {model.name} --resume`",
         )
-    return read_tensors(model.weights, device)[0]
+    weights = read_tensors(model.weights, device)[0]
+    return {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
+
+
+@contextmanager
+def sound(model: Model) -> Iterator[None]:
+    """Within, a model is built of its config and filled with its weights: GencliError where these do not fit."""
+    try:
+        yield
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise GencliError(
+            f"the model in {model.folder} is damaged: {error}", "train it anew, or import it again"
+        ) from error
 
 
 @contextmanager

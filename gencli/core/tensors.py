@@ -19,6 +19,21 @@ _DTYPES = {
 }  # fmt: skip
 
 
+def halved(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights in half precision, for others to use: matrices and kernels, where its range of ±65,504 is enough.
+
+    Biases, norms and their statistics stay as they are: they are few, and variances may be beyond that range.
+    """
+    import torch
+
+    most = torch.finfo(torch.float16).max
+
+    def fits(value: Tensor) -> bool:
+        return value.is_floating_point() and value.dim() > 1 and bool((value.abs() <= most).all())
+
+    return {name: value.half() if fits(value) else value for name, value in state.items()}
+
+
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
     """Write a safetensors file at `path` in one step, with `metadata` in its header.
 

@@ -26,7 +26,7 @@ from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, Interrupted, UsageError
 from gencli.core.files import atomic_write, write_json
 from gencli.core.ranks import Ranks, join
-from gencli.core.recipe import Batches, Preview, Progress, Recipe, Result, TrainingOptions
+from gencli.core.recipe import Batches, Diverged, Preview, Progress, Recipe, Result, TrainingOptions
 from gencli.core.signals import StopRequest
 
 __all__ = ["Batches", "Preview", "Progress", "Recipe", "Result", "TrainingOptions", "train"]
@@ -70,10 +70,14 @@ def train(
         while True:
             stopping = loop.agree(stop.asked)
             if not loop.healthy(thorough=stopping or loop.must_evaluate or loop.must_save):
-                loop.roll_back()
+                loop.roll_back(f"a loss or a weight became infinite or not a number by step {loop.at.step}")
                 continue
             if loop.must_log:
-                loop.log()
+                try:
+                    loop.log()
+                except Diverged as lost:
+                    loop.roll_back(f"step {loop.at.step}: {lost}")
+                    continue
             if stopping:
                 loop.save()
                 done = f"stopped at step {loop.at.step}; everything is saved"
@@ -268,11 +272,10 @@ class _Loop:
         bad = bool(finite) and not bool(torch.stack(finite).all())
         return not any(self.ranks.highest(bad))
 
-    def roll_back(self) -> None:
-        """Go back to the state in force with half the learning rate; GencliError the fourth time."""
-        step, seconds = self.at.step, self.at.seconds
+    def roll_back(self, what: str) -> None:
+        """Go back to the state in force with half the learning rate, saying why; GencliError the fourth time."""
+        seconds = self.at.seconds
         rollbacks, factor = self.at.rollbacks + 1, self.at.rate_factor / 2
-        what = f"a loss or a weight became infinite or not a number by step {step}"
         if rollbacks > MAX_ROLLBACKS:
             again = f"{what}, after going back {MAX_ROLLBACKS} times"
             raise GencliError(again, "use a lower learning rate, or --precision fp32")
@@ -283,13 +286,32 @@ class _Loop:
             log.warning("%s: back to step %d with %g of the learning rate", what, self.at.step, factor)
 
     def log(self) -> None:
-        """Write the means of the losses since the last line, over steps and ranks."""
+        """Write the means of the losses since the last line, over steps and ranks, and what the recipe remarks.
+
+        Raises Diverged, on all ranks, when the recipe does.
+        """
         names = sorted(self.sums)
         means = self.ranks.mean([float(self.sums[name]) / self.counts[name] for name in names])
         step, moment = self.log_mark or (self.at.step, 0.0)
         rate = (self.at.step - step) / max(time.monotonic() - moment, 1e-9)  # steps a second
-        self._write_line({"rate": round(rate, 3)} | dict(zip(names, means, strict=True)))
+        figures: dict[str, Any] = dict(zip(names, means, strict=True))
+        remarks, lost = self._ask_for_remarks(figures)
+        self._write_line({"rate": round(rate, 3)} | figures | ({"remarks": remarks} if remarks else {}))
         self.sums, self.counts, self.log_mark = {}, {}, None
+        if any(self.ranks.highest(lost is not None)):
+            raise lost or Diverged("another process gave up")
+
+    def _ask_for_remarks(self, means: Mapping[str, float]) -> tuple[list[str], Diverged | None]:
+        """What the recipe says on rank 0, said to people too, and whether it gives up."""
+        if not self.runtime.is_main:
+            return [], None
+        try:
+            remarks = list(self.recipe.remarks(means))
+        except Diverged as lost:
+            return [str(lost)], lost
+        for remark in remarks:
+            log.warning("step %d: %s", self.at.step, remark)
+        return remarks, None
 
     def evaluate(self) -> None:
         """Figures and a preview, on rank 0 while the others wait."""

@@ -25,6 +25,7 @@ from gencli.core.options import spelling
 from gencli.core.recipe import Progress, Recipe, Result, TrainingOptions, up_and_down
 from gencli.core.runs import Run
 from gencli.core.stages import Stage, unwatched
+from gencli.core.tensors import halved
 from gencli.textgen import corpus, evaluation, models, sampling, tokenizers, tokens, writer
 from gencli.textgen.batches import IGNORED, Batch, Documents, Lanes, TokenBatches, Windows
 from gencli.textgen.corpus import Span, Text
@@ -123,7 +124,7 @@ class LanguageRecipe(Recipe):
 
     def export(self) -> dict[str, Tensor]:
         """The weights that are measured, in half precision."""
-        return {name: weight.half() for name, weight in self.best.state_dict().items()}
+        return halved(self.best.state_dict())
 
 
 class Carried:

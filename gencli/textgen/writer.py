@@ -10,7 +10,6 @@ import torch
 
 from gencli.core import store
 from gencli.core.device import Runtime
-from gencli.core.errors import GencliError
 from gencli.textgen import models, sampling, tokenizers
 from gencli.textgen.cleaning import Cleaning
 from gencli.textgen.language import LanguageModel
@@ -69,17 +68,12 @@ def load(which: str | None, runtime: Runtime) -> Writer:
     Raises GencliError when there is none, or it is damaged.
     """
     found = store.find("textgen", which or DEFAULT_MODEL)
-    try:
+    with store.sound(found):
         config = found.config
         model = models.build(**config["architecture"])
         tokenizer = tokenizers.from_dict(config["tokenizer"])
         cleaning = Cleaning.from_dict(config["options"])
-        weights = store.load_weights(found, str(runtime.device))
-        model.load_state_dict({name: weight.float() for name, weight in weights.items()})
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise GencliError(
-            f"the model in {found.folder} is damaged: {error}", "train it anew, or import it again"
-        ) from error
+        model.load_state_dict(store.load_weights(found, str(runtime.device)))
     return Writer(found.name, model.to(runtime.device).eval(), tokenizer, cleaning, config)
 
 

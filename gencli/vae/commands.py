@@ -34,6 +34,8 @@ from gencli.core.options import Common, command, numbers, weighted, whole_number
 from gencli.vae.options import DIGITS, FACES, VaeTraining
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from gencli.core.recipe import Progress
     from gencli.vae.concepts import Concept
     from gencli.vae.trained import Box
@@ -242,8 +244,8 @@ def walk(
     """
     import torch
 
-    from gencli.core import animations, device, images, outputs
-    from gencli.vae import paths, trained
+    from gencli.core import animations, device, images, outputs, paths
+    from gencli.vae import trained
     from gencli.vae.training import normal
 
     console = Console.start(common)
@@ -262,9 +264,13 @@ def walk(
     if common.seed is None:
         console.note(f"seed {seed}")
     began = time.monotonic()
+
+    def draw(some: Tensor) -> Tensor:
+        return loaded.decode(some, None if labels is None else labels.expand(len(some)))
+
     latents = paths.path(path, stops, frames, closed=loop, draw=device.generator(seed, 1))
     with console.bar("decoding", units="pictures") as bar:
-        shown = loaded.film(latents, labels, size, bar.update)
+        shown = animations.frames(draw, latents, size, bar.update)
         written = film.write(shown, outputs.note(seed), fps=fps, loop=loop)
     how = {"model": loaded.name, "path": path, "frames": frames, "fps": fps, "seed": seed}
     for place in written:

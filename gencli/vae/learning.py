@@ -6,15 +6,13 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from gencli.core import catalogue, datasets, runs, training
+from gencli.core import datasets, runs, training
 from gencli.core.device import Runtime, generator
 from gencli.core.errors import UsageError
 from gencli.core.options import DEFAULT_EPOCHS
-from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.stages import Stage, unwatched
 from gencli.vae import concepts, models, trained
@@ -49,10 +47,10 @@ def train(
         options = run.options
         if options.steps is options.epochs is options.minutes is None:
             options = options.replace(epochs=DEFAULT_EPOCHS)
-        size, channels = _form(options, data)
+        size, channels = datasets.chosen_form(data, options.size, options.colors)
         with stage("reading pictures") as told:
             learnt, held_out = datasets.train_and_test(
-                data[0] if len(data) == 1 else data,
+                datasets.one_or_many(data),
                 size=size,
                 channels=channels,
                 root=data_root,
@@ -91,7 +89,7 @@ def train(
                 kind="variational autoencoder",
                 architecture=built,
                 classes=learnt.classes,
-                data=_described(data, learnt),
+                data=datasets.described(data, learnt),
             ),
             options=TrainingOptions(options.steps, options.epochs, options.minutes, best="negative_elbo"),
             runtime=runtime,
@@ -103,14 +101,3 @@ def train(
             loaded = trained.load(str(run.folder), runtime)
             concepts.keep(loaded, concepts.learn(loaded, learnt, held_out))
         return result
-
-
-def _form(options: VaeTraining, data: Sequence[str]) -> tuple[int, int]:
-    """Side and channels of the pictures: those wanted, or those the set has."""
-    size, channels = catalogue.usual_form(data[0]) if len(data) == 1 else (64, 3)
-    return options.size or size, {"auto": channels, "grey": 1, "rgb": 3}[options.colors]
-
-
-def _described(data: Sequence[str], learnt: PictureSet) -> dict[str, Any]:
-    names = [one if one.startswith("@") or not Path(one).exists() else str(Path(one).absolute()) for one in data]
-    return {"names": names, "name": learnt.name, "fingerprint": learnt.fingerprint}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -117,15 +117,6 @@ class Trained:
         _, height, width = self.net.shape
         return resize(rgb[..., top : top + side, left : left + side], (height, width)).clamp(0, 1)
 
-    def film(self, latents: Tensor, labels: Tensor | None, size: int, report: Report) -> Iterator[Image.Image]:
-        """The pictures of latents (F, L), one after another, enlarged to `size` pixels a side; `labels` (1,)."""
-        for first in range(0, len(latents), AT_ONCE):
-            some = latents[first : first + AT_ONCE]
-            decoded = self.decode(some, None if labels is None else labels.expand(len(some)))
-            for index, picture in enumerate(decoded, first + 1):
-                yield to_pillow(picture).resize((size, size), Image.Resampling.BICUBIC)
-                report(index, len(latents))
-
     def drawn(self, count: int, seed: int, temperature: float = 1.0, label: int | None = None) -> Tensor:
         """`count` pictures from the prior, (N, 3, H, W). `temperature` is the deviation of the latents drawn; of a
         conditional model every class in turn, or that of a `label`."""
@@ -146,7 +137,13 @@ def held_out(loaded: Trained, data: Sequence[str] | None, root: Path | None, rep
     channels, size, _ = loaded.net.shape
     try:  # a test part of its own needs nothing of what is learnt from
         held = datasets.load(
-            _one(names), size=size, channels=channels, split="test", root=root, report=report, limit=limit
+            datasets.one_or_many(names),
+            size=size,
+            channels=channels,
+            split="test",
+            root=root,
+            report=report,
+            limit=limit,
         )
     except NoPartError:
         learnt, held = parts(loaded, names, root, report, limit)
@@ -166,7 +163,7 @@ def parts(
     """
     channels, size, _ = loaded.net.shape
     learnt, held = datasets.train_and_test(
-        _one(data),
+        datasets.one_or_many(data),
         size=size,
         channels=channels,
         root=root,
@@ -176,10 +173,6 @@ def parts(
         seed=loaded.config["seed"],
     )
     return learnt, _with_its_classes(loaded, held)
-
-
-def _one(data: Sequence[str]) -> str | Sequence[str]:
-    return data[0] if len(data) == 1 else data
 
 
 def _with_its_classes(loaded: Trained, pictures: PictureSet) -> PictureSet:
@@ -218,14 +211,7 @@ def load(which: str, runtime: Runtime | None = None) -> Trained:
     """
     runtime = runtime or Runtime(torch.device("cpu"))
     found = store.find("vae", which)
-    try:
+    with store.sound(found):
         net = models.build(**found.config["architecture"])
-        weights = store.load_weights(found, str(runtime.device))
-        net.load_state_dict(
-            {name: value.float() if value.is_floating_point() else value for name, value in weights.items()}
-        )
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise GencliError(
-            f"the model in {found.folder} is damaged: {error}", "train it anew, or import it again"
-        ) from error
+        net.load_state_dict(store.load_weights(found, str(runtime.device)))
     return Trained(found.name, net.to(runtime.device).eval(), found.config, runtime, found.folder)

@@ -17,6 +17,7 @@ from gencli.core.images import grid, to_pillow
 from gencli.core.muon import Muon
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet, in_order
 from gencli.core.recipe import Recipe, up_and_down
+from gencli.core.tensors import halved
 from gencli.vae import losses
 from gencli.vae.losses import kl_divergence, reparameterize
 from gencli.vae.models import Autoencoder
@@ -137,9 +138,7 @@ class VaeRecipe(Recipe):
 
     def export(self) -> dict[str, Tensor]:
         """The weights that are measured, in half precision."""
-        return {
-            name: value.half() if value.is_floating_point() else value for name, value in self.best.state_dict().items()
-        }
+        return halved(self.best.state_dict())
 
 
 def optimizers(net: Autoencoder, options: VaeTraining) -> dict[str, torch.optim.Optimizer]:

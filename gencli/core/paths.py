@@ -1,4 +1,4 @@
-"""Paths through the latent space, as the latents of an animation's frames."""
+"""Paths through a latent space, as the latents of an animation's frames."""
 
 from __future__ import annotations
 

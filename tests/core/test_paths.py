@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from gencli.core import paths
 from gencli.core.errors import UsageError
-from gencli.vae import paths
 
 
 def points(count: int, latent: int, seed: int = 0) -> Tensor:
