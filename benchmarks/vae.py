@@ -183,7 +183,8 @@ class Timed(VaeRecipe):
             ours, (plain.inward, plain.mean, plain.log_var, plain.between, plain.outward), strict=True
         ):
             mine.load_state_dict(theirs.state_dict())
-        super().__init__(net, options, held_out, Runtime(torch.device("cpu")), SEED)
+        runtime = Runtime(torch.device("cpu"))
+        super().__init__(net, options, batches(pictures, options, runtime, SEED), held_out, runtime, SEED)
         self.scaler = TimedScaler(watch)
         self.watch, self.meanwhile = watch, meanwhile
         self.losses: list[Tensor] = []
@@ -213,7 +214,7 @@ def race(plain: Plain, pictures: PictureSet, held_out: PictureSet, epochs: int) 
 
     watch = Watch()
     recipe = Timed(plain, pictures, held_out, watch, meanwhile)
-    order = TimedBatches(batches(pictures, recipe.options, recipe.runtime, SEED), watch)
+    order = TimedBatches(recipe.learnt, watch)
     plain.epoch()
     with tempfile.TemporaryDirectory() as folder:
         training.train(

@@ -22,12 +22,13 @@ HELP = """The generative arts of deep learning in one command line.
     gencli textgen --prompt "Once upon"
     gencli textgen train --data book.txt --name mine
     gencli vae train --data @faces --name faces --minutes 30
+    gencli gan train --data @faces --name faces --minutes 60
     gencli dream train --data PHOTOS --name mine --epochs 30
 
 Everything runs right after installation, offline: small models ship with it."""
 
 
-ARTS = ("stylize", "textgen", "dream", "vae")
+ARTS = ("stylize", "textgen", "dream", "vae", "gan")
 
 
 def build(only: str | None = None) -> typer.Typer:

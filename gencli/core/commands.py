@@ -50,6 +50,7 @@ Frames = Annotated[int, typer.Option("--frames", min=2, max=100_000, help="Pictu
 Fps = Annotated[float, typer.Option("--fps", min=0.1, max=240, help="Pictures a second.")]
 Side = Annotated[int, typer.Option("--size", min=8, max=4096, help="Side of the film in pixels.")]
 Name = Annotated[str, typer.Option("--name", help="What the model is called in the store.")]
+From = Annotated[str | None, typer.Option("--from", help="A model to go on from, with its architecture.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the run of that name, exactly.")]
 
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
@@ -78,7 +79,14 @@ class _Help:
 
 
 class Command(_Help, TyperCommand):
-    """An action."""
+    """An action. Some of its flags mean something without a value too, which Typer cannot express."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        bare: dict[str, str] = getattr(self.callback, "bare", {})
+        given: list[str] = []
+        for word, following in zip(args, [*args[1:], "-"], strict=True):
+            given += [word, bare[word]] if word in bare and following.startswith("-") else [word]
+        return super().parse_args(ctx, given)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         arguments = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]

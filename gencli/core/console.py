@@ -169,7 +169,7 @@ class Console:
         self,
         name: str,
         figures: Callable[[Mapping[str, Any]], Mapping[str, float]],
-        measured: Callable[[Progress], None],
+        measured: Callable[[Progress], None] | None = None,
     ) -> Iterator[Callable[[Progress], None]]:
         """What a training reports to: a bar with the `figures` of each log line, JSON lines where they are wanted,
         and `measured` whenever there are figures on held-out data. The bar appears with the first report: until then
@@ -186,7 +186,7 @@ class Console:
                 bars[0].update(progress.step, steps, figures(line))
                 if line and self.as_json:
                     self.record(line)
-                if "evaluation" in line:
+                if measured and "evaluation" in line:
                     measured(progress)
 
             yield report

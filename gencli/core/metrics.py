@@ -1,4 +1,4 @@
-"""How far a set of pictures is from another as a whole: the Fréchet distance in a network's features.
+"""How far a set of pictures is from another as a whole, in a network's features.
 
 Figures compare only with figures of the same backbone, and of about as many pictures: the fewer there are, the
 larger the distance comes out, even between two halves of one set (Chong & Forsyth 2020).
@@ -74,6 +74,58 @@ def _root(covariance: Tensor) -> Tensor:
     return directions[:, kept] * variances[kept].sqrt()
 
 
+def kernel_distance(real: Tensor, fake: Tensor) -> float:
+    """The squared maximum mean discrepancy of features (N, F) and (M, F), without bias: it may be a little below 0.
+
+    The kernel is (x · y / F + 1)³ (Bińkowski et al. 2018). Raises GencliError for fewer than 2 rows on a side.
+    """
+    _enough(real, fake)
+
+    def kernel(one: Tensor, other: Tensor) -> Tensor:
+        return (one.double() @ other.double().T / one.shape[1] + 1) ** 3
+
+    def within(rows: Tensor) -> Tensor:  # of a row with itself says nothing
+        values, count = kernel(rows, rows), len(rows)
+        return (values.sum() - values.diagonal().sum()) / (count * (count - 1))
+
+    return float(within(real) + within(fake) - 2 * kernel(real, fake).mean())
+
+
+def precision_recall(real: Tensor, fake: Tensor, neighbours: int = 3) -> tuple[float, float]:
+    """How much of what is fake looks real, and how much of what is real is made: shares of features (M, F) and (N, F)
+    that lie within reach of one of the other kind (Kynkäänniemi et al. 2019).
+
+    A row reaches as far as its nearest `neighbours` of its own kind. Raises GencliError for fewer than 2 rows.
+    """
+    _enough(real, fake)
+    apart = torch.cdist(real.double(), fake.double())  # (N, M)
+    near_real = (apart <= _reach(real, neighbours)[:, None]).any(0)
+    near_fake = (apart <= _reach(fake, neighbours)).any(1)
+    return float(near_real.double().mean()), float(near_fake.double().mean())
+
+
+def coverage(real: Tensor, fake: Tensor, neighbours: int = 5) -> float:
+    """The share of what is real, features (N, F), that has something fake (M, F) within reach (Naeem et al. 2020).
+
+    Unlike recall it cannot be had by odd pictures far from all others. Raises GencliError for fewer than 2 rows.
+    """
+    _enough(real, fake)
+    nearest = torch.cdist(real.double(), fake.double()).amin(1)
+    return float((nearest <= _reach(real, neighbours)).double().mean())
+
+
+def _reach(rows: Tensor, neighbours: int) -> Tensor:
+    """How far the nearest `neighbours` others of each row lie, (N,)."""
+    apart = torch.cdist(rows.double(), rows.double()).fill_diagonal_(torch.inf)
+    return apart.kthvalue(min(neighbours, len(rows) - 1), dim=1).values
+
+
+def _enough(*sets: Tensor) -> None:
+    for rows in sets:
+        if len(rows) < 2:
+            raise GencliError(f"{len(rows)} picture(s) have no spread to compare", "give at least 2")
+
+
 @torch.inference_mode()
 def describe(backbone: Backbone, pictures: Tensor) -> Tensor:
     """What a backbone sees in pictures (N, 3, H, W), or grey (N, 1, H, W), in [0, 1]: features (N, F) on its device.
@@ -95,3 +147,8 @@ def picture_moments(backbone: Backbone, batches: Iterable[Tensor]) -> Moments:
     for pictures in batches:
         moments.add(describe(backbone, pictures))
     return moments
+
+
+def features(backbone: Backbone, batches: Iterable[Tensor]) -> Tensor:
+    """What a backbone sees in pictures, given in batches as `describe` takes them: (N, F) on the CPU."""
+    return torch.cat([describe(backbone, pictures).float().cpu() for pictures in batches])

@@ -40,6 +40,7 @@ class Flag:
     choices: tuple[str, ...] = ()
     short: str | None = None  # "-n"
     shown_default: str | None = None  # for defaults that are worked out: "as many as the machine has"
+    bare: str | None = None  # what it means without a value
 
 
 @dataclass(frozen=True)
@@ -256,6 +257,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     run.__name__, run.__doc__ = function.__name__, function.__doc__
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     run.__annotations__ = {p.name: p.annotation for p in parameters}
+    flags = [(item, flag) for kind in bundles.values() for item, flag, _ in described(kind)]
+    run.bare = {spelling(item.name): flag.bare for item, flag in flags if flag.bare}  # type: ignore[attr-defined]
     return run
 
 

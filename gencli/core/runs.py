@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any, Generic
 import gencli
 from gencli.core import store
 from gencli.core.device import Runtime, new_seed
-from gencli.core.errors import GencliError
+from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import O, spelling
 from gencli.core.outputs import command_line
 
@@ -57,6 +57,16 @@ def begin(art: str, name: str, options: O, seed: int | None, runtime: Runtime, *
             seed = before["seed"] if seed is None else seed
             options = type(options).from_dict({**before["options"], **options.named()})
         yield Run(art, folder, options, new_seed() if seed is None else seed, runtime)
+
+
+def going_on(options: O, fixed: Collection[str], start: str, settled: Mapping[str, Any], what: str) -> O:
+    """The options of a training that goes on from another model `start`: those that are `fixed` are the model's, as
+    it has `settled` them. UsageError when a person named one of them; `what` they are is in its words."""
+    if clash := sorted(options.given & set(fixed)):
+        raise UsageError(
+            f"{spelling(clash[0])} cannot be chosen: {what} are those of {start}", "leave it out, or leave out --from"
+        )
+    return options.replace(**{name: settled[name] for name in fixed})
 
 
 def resume_command(art: str, name: str, **flags: str | Path | Iterable[str] | None) -> str:

@@ -283,7 +283,9 @@ class _Loop:
         self.at.rollbacks, self.at.rate_factor, self.at.seconds = rollbacks, factor, seconds
         self._start_clock()
         if self.runtime.is_main:
-            log.warning("%s: back to step %d with %g of the learning rate", what, self.at.step, factor)
+            said = f"{what}: back to step {self.at.step} with {factor:g} of the learning rate"
+            log.warning(said)
+            self._write_line({"remarks": [said]})
 
     def log(self) -> None:
         """Write the means of the losses since the last line, over steps and ranks, and what the recipe remarks.

@@ -12,18 +12,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencli.core import backbones, files
 from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.pictures import PictureSet, in_order
+from gencli.core.probes import logistic
 from gencli.core.tensors import read_tensors, write_tensors
 
 Report = Callable[[int, int], None]
 FOLDS = 4
-PASSES = 20
 
 
 def soft_targets(
@@ -77,21 +76,3 @@ def cross_fitted(rows: Tensor, labels: Tensor, classes: int) -> Tensor:
         with torch.no_grad():
             targets[fold == held] = fit(rows[fold == held]).softmax(1)
     return targets
-
-
-def logistic(rows: Tensor, labels: Tensor, classes: int) -> nn.Linear:
-    """Multinomial logistic regression by AdamW with a rate falling to zero."""
-    linear = nn.utils.skip_init(nn.Linear, rows.shape[1], classes, device=rows.device)
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
-    optimizer = torch.optim.AdamW(linear.parameters(), lr=3e-3, weight_decay=0.3)
-    draw = generator(0, 2)
-    for done in range(PASSES):
-        for group in optimizer.param_groups:
-            group["lr"] = 3e-3 * (1 - done / PASSES)
-        for chosen in torch.randperm(len(rows), generator=draw).to(rows.device).split(512):
-            loss = F.cross_entropy(linear(rows[chosen]), labels[chosen])
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-    return linear

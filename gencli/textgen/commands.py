@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gencli.core.commands import Name, Resume, art
+from gencli.core.commands import From, Name, Resume, art
 from gencli.core.console import Console, blocks, clock
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import Common, command
@@ -54,7 +54,6 @@ Tested = Annotated[
 Validation = Annotated[
     str | None, typer.Option("--validation", help="A text to measure on.", show_default="the end of the data")
 ]
-From = Annotated[str | None, typer.Option("--from", help="A model to go on from, with its tokens and architecture.")]
 
 
 @app.command()

@@ -19,9 +19,8 @@ from gencli.core import runs, training
 from gencli.core.averaging import RunningMean
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, drawing_from, generator
-from gencli.core.errors import GencliError, UsageError
+from gencli.core.errors import GencliError
 from gencli.core.muon import Muon
-from gencli.core.options import spelling
 from gencli.core.recipe import Progress, Recipe, Result, TrainingOptions, up_and_down
 from gencli.core.runs import Run
 from gencli.core.stages import Stage, unwatched
@@ -294,13 +293,9 @@ class _Training:
     def _base(self, base: str) -> writer.Writer:
         """The model to go on from; what it has settled is so here too."""
         start = writer.load(base, self.runtime)
-        if clash := sorted(self.options.given & FIXED):
-            raise UsageError(
-                f"{spelling(clash[0])} cannot be chosen: tokens and architecture are those of {start.name}",
-                "leave it out, or leave out --from",
-            )
-        settled = {name: start.config["options"][name] for name in FIXED}
-        self.run = replace(self.run, options=self.options.replace(**settled))
+        settled = start.config["options"]
+        options = runs.going_on(self.options, FIXED, start.name, settled, "tokens and architecture")
+        self.run = replace(self.run, options=options)
         return start
 
     def _texts(self, data: Sequence[str | Path], validation: str | Path | None) -> tuple[Span, Span, Text]:

@@ -17,6 +17,7 @@ from gencli.core.commands import (
     DataRoot,
     Fps,
     Frames,
+    From,
     Grid,
     Loop,
     Model,
@@ -424,6 +425,7 @@ def train(
     name: Name,
     data: Data,
     data_root: DataRoot = None,
+    base: From = None,
     resume: Resume = False,
 ) -> None:
     """Train a variational autoencoder on pictures.
@@ -433,6 +435,8 @@ def train(
     gencli vae train --data mnist --name digits --latent 2
 
     gencli vae train --data PHOTOS --name mine --size 64 --flip
+
+    gencli vae train --data PHOTOS --name ours --from mine --minutes 10
     """
     from gencli.core import device, runs
     from gencli.vae import learning
@@ -445,6 +449,7 @@ def train(
             name,
             options,
             data_root=data_root,
+            base=base,
             seed=common.seed,
             resume=resume,
             runtime=runtime,

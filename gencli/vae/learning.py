@@ -17,7 +17,10 @@ from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.stages import Stage, unwatched
 from gencli.vae import concepts, models, trained
 from gencli.vae.options import VaeTraining
+from gencli.vae.trained import Trained
 from gencli.vae.training import VaeRecipe, architecture, batches, settled
+
+FIXED = ("size", "colors", "latent", "arch", "widths", "blocks", "fourier", "likelihood", "conditional")
 
 log = logging.getLogger("gencli")
 
@@ -28,6 +31,7 @@ def train(
     options: VaeTraining | None = None,
     *,
     data_root: Path | None = None,
+    base: str | None = None,
     seed: int | None = None,
     resume: bool = False,
     runtime: Runtime | None = None,
@@ -37,14 +41,17 @@ def train(
 ) -> Result:
     """Train a variational autoencoder on pictures and keep it in the store: what `gencli vae train` does.
 
-    `data` is what `datasets.load` takes, `data_root` where known sets lie. What is labelled is learnt at the end as
-    concepts: directions to edit pictures along.
+    `data` is what `datasets.load` takes, `data_root` where known sets lie. `base` names a model to go on from, whose
+    architecture is kept. What is labelled is learnt at the end as concepts: directions to edit pictures along.
 
     Raises UsageError for options that do not fit, GencliError for pictures that cannot be read.
     """
     runtime = runtime or Runtime(torch.device("cpu"))
     with runs.begin("vae", name, options or VaeTraining(), seed, runtime, resume=resume) as run:
-        options = run.options
+        if resume:
+            base = runs.earlier(run.folder).get("base")
+        start = None if base is None else trained.load(base, runtime)
+        options = run.options if start is None else _going_on(run.options, start)
         if options.steps is options.epochs is options.minutes is None:
             options = options.replace(epochs=DEFAULT_EPOCHS)
         size, channels = datasets.chosen_form(data, options.size, options.colors)
@@ -65,8 +72,11 @@ def train(
             )
         options = settled(options, learnt)
         built = architecture(options, learnt)
-        net = models.build(**built)
-        models.initialise(net, generator(run.seed))
+        if start and options.conditional and learnt.classes != start.classes:
+            raise UsageError(f"{learnt.name} has other classes than {start.name}", "give pictures of the same classes")
+        net = start.net if start else models.build(**built)
+        if not start:
+            models.initialise(net, generator(run.seed))
         order = batches(learnt, options, runtime, run.seed)
         recipe = VaeRecipe(net, options, order, held_out, runtime, run.seed)
         log.info(
@@ -90,6 +100,7 @@ def train(
                 architecture=built,
                 classes=learnt.classes,
                 data=datasets.described(data, learnt),
+                **({"base": base} if base else {}),
             ),
             options=TrainingOptions(options.steps, options.epochs, options.minutes, best="negative_elbo"),
             runtime=runtime,
@@ -101,3 +112,10 @@ def train(
             loaded = trained.load(str(run.folder), runtime)
             concepts.keep(loaded, concepts.learn(loaded, learnt, held_out))
         return result
+
+
+def _going_on(options: VaeTraining, start: Trained) -> VaeTraining:
+    """Options for going on from a model: its architecture stays."""
+    channels, size, _ = start.net.shape
+    settled = {**start.config["options"], "size": size, "colors": "rgb" if channels == 3 else "grey"}
+    return runs.going_on(options, FIXED, start.name, settled, "size and architecture")

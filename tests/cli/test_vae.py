@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from gencli.app import run
+from gencli.core.tensors import read_tensors
 
 Captured = pytest.CaptureFixture[str]
 RunGencli = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -163,3 +165,19 @@ def test_labels_are_needed_for_classes(here: Path, capsys: Captured) -> None:
     words = ["vae", "train", "--data", "@faces:20", "--size", "16", "--name", "mine", "--conditional", "--steps", "1"]
     assert run(words) == 2
     assert "faces has no labels for --conditional" in capsys.readouterr().err
+
+
+def test_a_training_goes_on_from_another_model(here: Path, capsys: Captured) -> None:
+    train("first", "--latent", "3")
+    first = Path(capsys.readouterr().out.strip())
+    words = ["vae", "train", "--data", "@glyphs:60", "--name", "second", "--from", "first", "--beta", "2"]
+    assert run([*words, "--rate", "0", "--steps", "2", "--seed", "4", "--average", "0"]) == 0
+    second = Path(capsys.readouterr().out.strip())
+    one, other = (json.loads((folder / "config.json").read_text()) for folder in (first, second))
+    assert one["architecture"] == other["architecture"] and other["base"] == "first"
+    assert other["options"]["beta"] == 2 and other["options"]["latent"] == 3
+    for name, weight in read_tensors(first / "model.safetensors")[0].items():  # nothing was learnt at that rate
+        assert torch.equal(weight, read_tensors(second / "model.safetensors")[0][name])
+    assert run(["vae", "train", "--data", "@glyphs:60", "--name", "second", "--steps", "4", "--resume"]) == 0
+    assert run(["vae", "train", "--data", "@glyphs:60", "--name", "third", "--from", "first", "--latent", "5"]) == 2
+    assert "--latent cannot be chosen: size and architecture are those of first" in capsys.readouterr().err

@@ -195,3 +195,34 @@ def test_features_are_the_means_of_the_deepest_layer_at_one_size(height: int, wi
 def test_grey_pictures_are_three_equal_channels(net: Backbone) -> None:
     grey = faces(4, 0)[:, :1]
     torch.testing.assert_close(metrics.describe(net, grey), metrics.describe(net, grey.expand(-1, 3, -1, -1)))
+
+
+def test_the_kernel_distance_is_the_unbiased_sum_over_pairs() -> None:
+    draw = torch.Generator().manual_seed(3)
+    real, fake = (torch.randn(n, 5, generator=draw, dtype=torch.float64) for n in (7, 6))
+
+    def kernel(x: torch.Tensor, y: torch.Tensor) -> float:
+        return float((x @ y / 5 + 1) ** 3)
+
+    def within(rows: torch.Tensor) -> float:
+        pairs = [kernel(rows[i], rows[j]) for i in range(len(rows)) for j in range(len(rows)) if i != j]
+        return sum(pairs) / len(pairs)
+
+    between = [kernel(one, other) for one in real for other in fake]
+    wanted = within(real) + within(fake) - 2 * sum(between) / len(between)
+    assert metrics.kernel_distance(real, fake) == pytest.approx(wanted, rel=1e-10)
+    halves = torch.randn(2, 2000, 5, generator=draw, dtype=torch.float64)
+    assert abs(metrics.kernel_distance(*halves)) < 0.02 < metrics.kernel_distance(halves[0], halves[1] + 0.3)
+
+
+def test_precision_recall_and_coverage_on_a_line() -> None:
+    """Real ones at 0, 1, 2, 3; each reaches as far as its nearest. Fake ones at 0.5 and 10."""
+    real, fake = (torch.tensor(places)[:, None] for places in ([0.0, 1.0, 2.0, 3.0], [0.5, 10.0]))
+    precision, recall = metrics.precision_recall(real, fake, neighbours=1)
+    assert (precision, recall) == (0.5, 1.0)  # 10 is far from all; the two fake ones reach 9.5 each
+    assert metrics.coverage(real, fake, neighbours=1) == 0.5  # 0 and 1 have 0.5 within reach
+    same = metrics.precision_recall(real, real)
+    assert same == (1.0, 1.0) and metrics.coverage(real, real) == 1.0
+    for measure in (metrics.kernel_distance, metrics.precision_recall, metrics.coverage):
+        with pytest.raises(GencliError, match="no spread"):
+            measure(real, fake[:1])

@@ -27,6 +27,7 @@ from gencli.core import checkpoint, store, training
 from gencli.core.checkpoint import read_state
 from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, Interrupted, UsageError
+from gencli.core.recipe import Diverged
 from gencli.core.tensors import read_tensors
 from gencli.core.training import Preview, Progress, Recipe, TrainingOptions, train
 
@@ -617,6 +618,7 @@ def test_goes_back_to_the_last_good_state_with_half_the_rate(
     assert recipe.memory.seen == 12
     lines = log_of(tmp_path / "model")
     assert [line["step"] for line in lines if "loss" in line] == [3, 4, 6, 8, 9, 12]
+    assert [(line["step"], line["remarks"]) for line in lines if "remarks" in line] == [(4, warnings)]
     assert read_state(tmp_path / "model")["counters"]["rollbacks"] == 1
 
 
@@ -641,6 +643,30 @@ def test_a_halved_rate_outlives_a_resume(tmp_path: Path) -> None:
         run(tmp_path / "model", Exploding(at=6, limit=0.03, how="nan"), stop_at=9)
     run(tmp_path / "model", Exploding(at=6, limit=0.03, how="nan"), resume=True)
     assert_same(tmp_path / "model", tmp_path / "undisturbed")
+
+
+class Watching(TinyCnn):
+    """Says something at step 6, and gives up at step 9 the first time."""
+
+    lost = 0
+
+    def remarks(self, means: Mapping[str, float]) -> list[str]:
+        assert {"loss", "progress"} <= means.keys()
+        if self.memory.seen == 9 and not self.lost:
+            self.lost += 1
+            raise Diverged("all is lost")
+        return ["half of it is done"] if self.memory.seen == 6 else []
+
+
+def test_remarks_are_told_and_kept_and_a_recipe_may_give_up(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    recipe = Watching()
+    with caplog.at_level(logging.WARNING, "gencli"):
+        assert run(tmp_path / "model", recipe).steps == 12
+    back = "step 9: all is lost: back to step 8 with 0.5 of the learning rate"
+    assert [record.getMessage() for record in caplog.records] == ["step 6: half of it is done", back]
+    found = [(line["step"], line["remarks"]) for line in log_of(tmp_path / "model") if "remarks" in line]
+    assert found == [(6, ["half of it is done"]), (8, [back])]
+    assert recipe.memory.seen == 12
 
 
 # The best, and early stopping

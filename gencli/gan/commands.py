@@ -1,0 +1,244 @@
+"""`gencli gan …`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from gencli.core.commands import (
+    Count,
+    Data,
+    DataRoot,
+    Fps,
+    Frames,
+    Grid,
+    Loop,
+    Model,
+    Name,
+    Output,
+    Points,
+    Resume,
+    Side,
+    art,
+)
+from gencli.core.console import Console
+from gencli.core.errors import UsageError
+from gencli.core.options import Common, command
+from gencli.gan.options import BACKBONE, GanTraining
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+app = art("gencli.gan")
+
+SHOWN = 12  # neighbours
+
+Classes = Annotated[
+    list[str] | None,
+    typer.Option("--class", help="Of this class; repeatable, and A,B names several.", show_default="all in turn"),
+]
+Truncation = Annotated[
+    float | None,
+    typer.Option(
+        "--truncation", min=0.01, max=10, help="Latents within ± this only: low is usual.", show_default="all there are"
+    ),
+]
+Path_ = Annotated[
+    str, typer.Option("--path", help="sphere (the direction turns evenly), line, or circle (through two points).")
+]
+Tested = Annotated[
+    list[str] | None,
+    typer.Option("--data", help="Pictures to compare with, as in `train`.", show_default="those it was trained on"),
+]
+Samples = Annotated[int, typer.Option("--samples", min=2, help="Pictures drawn, and pictures of the set, at most.")]
+Backbone = Annotated[str, typer.Option("--backbone", help="The network in whose features pictures are compared.")]
+Neighbours = Annotated[
+    str | None,
+    typer.Option("--neighbours", help="Also a sheet of the samples nearest to a picture of the set, and these."),
+]
+
+
+@app.command()
+@command
+def sample(
+    common: Common,
+    model: Model,
+    count: Count = 64,
+    classes: Classes = None,
+    truncation: Truncation = None,
+    grid: Grid = True,
+    output: Output = None,
+) -> None:
+    """Draw pictures that nobody has seen.
+
+    gencli gan sample --model faces --seed 1 -o faces.png
+
+    gencli gan sample --model digits --class 3,8 --count 20
+
+    gencli gan sample --model faces --count 100 --truncation 1 --files -o faces/
+    """
+    from gencli.core import device, images, outputs
+    from gencli.gan import trained
+
+    console = Console.start(common)
+    runtime = device.start(common.device, common.precision, common.threads)
+    seed = device.new_seed() if common.seed is None else common.seed
+    loaded = trained.load(model, runtime)
+    names = _names(classes)
+    loaded.labels(1, names)  # whether it has them
+    targets = outputs.plan([loaded.name] * (1 if grid else count), output, suffix="")
+    if common.seed is None:
+        console.note(f"seed {seed}")
+    began = time.monotonic()
+    pictures = loaded.drawn(count, seed, truncation, names)
+    sheets = [images.grid(pictures)] if grid else list(pictures)
+    how = {"model": loaded.name, "count": count, "truncation": truncation, "classes": names, "seed": seed}
+    for picture, target in zip(sheets, targets, strict=True):
+        written = target.write(images.to_pillow(picture), outputs.note(seed))
+        console.made(written, {**how, "seconds": round(time.monotonic() - began, 3)})
+
+
+def _names(classes: list[str] | None) -> list[str]:
+    return [name.strip() for one in classes or [] for name in one.split(",")]
+
+
+@app.command()
+@command
+def walk(
+    common: Common,
+    model: Model,
+    points: Points = 6,
+    classes: Classes = None,
+    path: Path_ = "sphere",
+    loop: Loop = True,
+    frames: Frames = 144,
+    fps: Fps = 24,
+    size: Side = 256,
+    truncation: Truncation = None,
+    output: Output = None,
+) -> None:
+    """Walk through what a generator can draw, as a film: from point to point, and from class to class.
+
+    A file's ending says what is made: .gif, .webp, .png, .mp4; f-{i:03}.png makes pictures.
+
+        gencli gan walk --model faces --points 8 --seed 4 -o faces.webp
+
+        gencli gan walk --model digits --points 10 -o count.gif
+
+        gencli gan walk --model faces --points 2 --path circle --frames 240 -o circle.mp4
+    """
+    import torch
+
+    from gencli.core import animations, device, outputs, paths
+    from gencli.gan import trained
+
+    console = Console.start(common)
+    runtime = device.start(common.device, common.precision, common.threads)
+    if path not in paths.PATHS:
+        raise UsageError(f"there is no path {path}", f"choose one of {', '.join(paths.PATHS)}")
+    seed = device.new_seed() if common.seed is None else common.seed
+    loaded = trained.load(model, runtime)
+    labels = loaded.labels(points, _names(classes))
+    film = animations.plan(loaded.name, output, suffix="walk")
+    if common.seed is None:
+        console.note(f"seed {seed}")
+    began = time.monotonic()
+    draw = device.generator(seed, 1)
+    way = paths.path(path, loaded.latents(points, seed, truncation), frames, closed=loop, draw=draw)
+    length = way.shape[1]
+    if labels is not None:  # classes change along straight lines
+        way = torch.cat([way, paths.path("line", loaded.shares(labels), frames, closed=loop, draw=draw)], 1)
+
+    def drawn(some: Tensor) -> Tensor:
+        return loaded.draw(some[:, :length], None if labels is None else some[:, length:])
+
+    with console.bar("drawing", units="pictures") as bar:
+        written = film.write(animations.frames(drawn, way, size, bar.update), outputs.note(seed), fps=fps, loop=loop)
+    how = {"model": loaded.name, "path": path, "frames": frames, "fps": fps, "seed": seed}
+    for place in written:
+        console.made(place, {**how, "seconds": round(time.monotonic() - began, 3)})
+
+
+@app.command()
+@command
+def evaluate(
+    common: Common,
+    model: Model,
+    data: Tested = None,
+    data_root: DataRoot = None,
+    samples: Samples = 2000,
+    backbone: Backbone = BACKBONE,
+    neighbours: Neighbours = None,
+) -> None:
+    """Measure a generator: its pictures beside those it learnt from, in what a network sees.
+
+    Figures compare only with those of the same backbone and as many samples. `memorised` is the share of samples that
+    lie much nearer to a picture of the set than the set's own pictures lie to each other.
+
+        gencli gan evaluate --model mine
+
+        gencli gan evaluate --model mine --backbone inception_v3 --samples 10000 --neighbours heart.png
+    """
+    from gencli.core import device, outputs
+    from gencli.gan import evaluation, trained
+
+    console = Console.start(common)
+    runtime = device.start(common.device, common.precision, common.threads)
+    seed = device.new_seed() if common.seed is None else common.seed
+    loaded = trained.load(model, runtime)
+    (sheet,) = outputs.plan([loaded.name], neighbours, suffix="neighbours") if neighbours else (None,)
+    with console.bar("reading pictures", units="pictures") as bar:
+        pictures = evaluation.compared(loaded, data, data_root, samples, bar.update)
+    found = evaluation.evaluate(loaded, pictures, samples, seed, backbone, console.stages("pictures"))
+    shares = {f"class {name}": share for name, share in found.classes.items()}
+    console.figures(loaded.name, {**found.figures, **shares}, seed=seed, samples=samples)
+    if sheet:
+        console.made(sheet.write(evaluation.neighbours(found, pictures, SHOWN), outputs.note(seed)), {})
+
+
+@app.command()
+@command
+def train(
+    options: GanTraining,
+    common: Common,
+    name: Name,
+    data: Data,
+    data_root: DataRoot = None,
+    resume: Resume = False,
+) -> None:
+    """Train a generator against a discriminator.
+
+    gencli gan train --data @faces --name faces --minutes 30
+
+    gencli gan train --data mnist --conditional --name digits
+
+    gencli gan train --data celeba --conditional Smiling,Male --name people
+
+    gencli gan train --data PHOTOS --name mine --size 64 --flip
+    """
+    from gencli.core import device, runs
+    from gencli.gan import learning
+
+    console = Console.start(common)
+    runtime = device.start(common.device, common.precision, common.threads)
+    with console.training(name, _figures) as report:
+        result = learning.train(
+            data,
+            name,
+            options,
+            data_root=data_root,
+            seed=common.seed,
+            resume=resume,
+            runtime=runtime,
+            stage=console.stages("pictures"),
+            report=report,
+            resume_command=runs.resume_command("gan", name, data=data, data_root=data_root),
+        )
+    console.trained(result)
+
+
+def _figures(line: Mapping[str, Any]) -> dict[str, float]:
+    return {name: line[name] for name in ("d_loss", "g_loss", "ahead") if name in line}

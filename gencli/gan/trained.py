@@ -1,0 +1,116 @@
+"""A trained generator, ready to draw."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gencli.core import store
+from gencli.core.device import Runtime, generator
+from gencli.core.errors import UsageError
+from gencli.core.images import grid, to_pillow
+from gencli.gan import networks
+from gencli.gan.networks import Form, Generator
+
+AT_ONCE = 128  # pictures drawn side by side
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A generator in evaluation mode, and its `config.json`."""
+
+    name: str
+    net: Generator
+    config: dict[str, Any]
+    runtime: Runtime
+    folder: Path
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes it has learnt to draw; none, if it is not conditional."""
+        return tuple(self.config["classes"])
+
+    def label(self, name: str) -> int:
+        """The number of a class, in whatever case, with `-` or `_`. Raises UsageError when there is none."""
+        if not self.classes:
+            raise UsageError(f"{self.name} has not learnt classes", "train one with --conditional")
+        plain = {_plain(known): number for number, known in enumerate(self.classes)}
+        if _plain(name) not in plain:
+            raise UsageError(f"{self.name} has no class {name}", f"it has {', '.join(self.classes)}")
+        return plain[_plain(name)]
+
+    def labels(self, count: int, names: Sequence[str]) -> Tensor | None:
+        """The classes of so many pictures, (N,): those named in turn, or all; None for a model without any."""
+        if not self.classes and not names:
+            return None
+        known = torch.tensor([self.label(name) for name in names] or [*range(len(self.classes))])
+        return known[torch.arange(count) % len(known)]
+
+    def shares(self, labels: Tensor) -> Tensor:
+        """Classes (N,) as shares of each, (N, K): what lies between two of them can be drawn too."""
+        return torch.nn.functional.one_hot(labels, len(self.classes)).float()
+
+    def latents(self, count: int, seed: int, truncation: float | None = None) -> Tensor:
+        """Latents (N, L) to draw from: normal, or within ± `truncation` deviations only (Brock et al. 2019)."""
+        shape = (count, self.net.form.latent)
+        if truncation is None:
+            return torch.randn(shape, generator=generator(seed))
+        # the quantiles of numbers that lie evenly between those of the limits
+        within = torch.erf(torch.tensor(truncation / 2**0.5, dtype=torch.float64))
+        even = torch.rand(shape, generator=generator(seed), dtype=torch.float64)
+        return (2**0.5 * torch.erfinv(within * (2 * even - 1))).float()
+
+    @torch.no_grad()
+    def draw(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Latents (N, L) and classes (N,), or shares of each (N, K) → pictures (N, 3, H, W) in [0, 1] on the CPU; grey
+        ones as three equal channels."""
+        made = []
+        for first in range(0, len(latents), AT_ONCE):
+            some = slice(first, first + AT_ONCE)
+            known = None if labels is None else labels[some].to(self.runtime.device)
+            made.append(self.net(latents[some].to(self.runtime.device), known).float().cpu())
+        return torch.cat(made).expand(-1, 3, -1, -1)
+
+    def drawn(self, count: int, seed: int, truncation: float | None = None, names: Sequence[str] = ()) -> Tensor:
+        """`count` pictures, (N, 3, H, W), of the classes named in turn."""
+        return self.draw(self.latents(count, seed, truncation), self.labels(count, names))
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace("_", "-").replace(" ", "-")
+
+
+def sample(
+    model: str | Trained,
+    count: int = 64,
+    *,
+    classes: Sequence[str] = (),
+    truncation: float | None = None,
+    seed: int = 0,
+    runtime: Runtime | None = None,
+) -> Image.Image:
+    """A sheet of drawn pictures: what `gencli gan sample` makes.
+
+    `model` is a name of the store, a path, `latest`, or a loaded one. Raises GencliError when there is none.
+    """
+    loaded = model if isinstance(model, Trained) else load(model, runtime)
+    return to_pillow(grid(loaded.drawn(count, seed, truncation, classes)))
+
+
+def load(which: str, runtime: Runtime | None = None) -> Trained:
+    """The model of that name, path or `latest`; without a runtime, on the CPU.
+
+    Raises GencliError when there is none, or it is damaged.
+    """
+    runtime = runtime or Runtime(torch.device("cpu"))
+    found = store.find("gan", which)
+    with store.sound(found):
+        net, _ = networks.build(Form.from_dict(found.config["architecture"]))
+        net.load_state_dict(store.load_weights(found, str(runtime.device)))
+    return Trained(found.name, net.to(runtime.device).eval(), found.config, runtime, found.folder)

@@ -1,0 +1,198 @@
+"""Training a generator: exact resume with every kind of loss and network, what presets are, the referee."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gencli.core import training
+from gencli.core.checkpoint import read_state
+from gencli.core.device import Runtime, drawing_from, generator
+from gencli.core.errors import UsageError
+from gencli.core.pictures import PictureSet
+from gencli.core.recipe import Diverged, Progress, TrainingOptions
+from gencli.core.tensors import pack
+from gencli.gan import networks
+from gencli.gan import training as gan
+from gencli.gan.options import GanTraining
+from gencli.gan.referee import Evidence, Referee
+
+CPU = Runtime(torch.device("cpu"))
+TINY: dict[str, Any] = {"latent": 4, "widths": (8, 8), "d_widths": (8, 8), "batch_size": 8, "average": 0.9}
+
+
+def blobs(count: int = 40, channels: int = 1, size: int = 16) -> PictureSet:
+    """Bright squares at two places."""
+    draw = torch.Generator().manual_seed(5)
+    pictures = torch.zeros(count, channels, size, size, dtype=torch.uint8)
+    labels = torch.arange(count) % 2
+    for picture, label, place in zip(pictures, labels, torch.randint(10, (count,), generator=draw), strict=True):
+        picture[:, place : place + 5, 2 + 7 * label : 7 + 7 * label] = 255
+    return PictureSet(pictures, labels, ("left", "right"), fingerprint="blobs")
+
+
+def recipe(pictures: PictureSet, seed: int = 1, **changes: Any) -> gan.GanRecipe:
+    options = gan.settled(GanTraining(**{**TINY, **changes}), pictures)
+    form = gan.form(options, pictures, 2 if options.conditional else 0)
+    draw = generator(seed)
+    with drawing_from(draw):
+        nets = networks.build(form)
+    for net in nets:
+        networks.initialise(net, draw, options.deviation)
+    return gan.GanRecipe(nets, options, pictures, CPU, seed)
+
+
+class Stopped(Exception):
+    pass
+
+
+def run(
+    folder: Path, made: gan.GanRecipe, pictures: PictureSet, steps: int, *, resume: bool = False, stop_at: int = 0
+) -> Any:
+    def report(progress: Progress) -> None:
+        if progress.step == stop_at:
+            raise Stopped
+
+    order = gan.batches(pictures, made.options, CPU, 1)
+    config: dict[str, Any] = {"art": "gan", "kind": "test", "options": {}}
+    durations = TrainingOptions(steps=steps, evaluate_steps=4, log_steps=2)
+    return training.train(
+        made, order, folder, config=config, options=durations, runtime=CPU, resume=resume, report=report
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"norm": "spectral", "loss": "hinge", "r1": 0.0, "conditional": "labels"},
+        {"arch": "dcgan", "norm": "batch", "loss": "relativistic", "dropout": 0.2, "average": 0.0},
+        {"arch": "dense", "widths": (8,), "loss": "wgan", "d_steps": 3, "optimizer": "rmsprop"},
+        {"loss": "wgan-gp", "d_steps": 2, "conditional": "labels", "condition": "multiply"},
+        {"loss": "lsgan", "label_noise": 0.1, "smoothing": 0.1, "augment": 0.0, "flip": True},
+    ],
+)
+def test_stopped_and_resumed_is_bit_identical(tmp_path: Path, changes: dict[str, Any]) -> None:
+    pictures, whole, parts = blobs(), tmp_path / "whole", tmp_path / "parts"
+    run(whole, recipe(pictures, **changes), pictures, 7)
+    with pytest.raises(Stopped):  # a state of step 4 is on the disk
+        run(parts, recipe(pictures, **changes), pictures, 7, stop_at=6)
+    run(parts, recipe(pictures, **changes), pictures, 7, resume=True)
+    states = [read_state(folder) for folder in (whole, parts)]
+    tensors: list[dict[str, torch.Tensor]] = [{}, {}]
+    for state, found in zip(states, tensors, strict=True):
+        pack({name: state[name] for name in ("modules", "optimizers", "generators", "extras")}, found)
+    assert tensors[0].keys() == tensors[1].keys()
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+def test_it_learns_where_the_squares_are(tmp_path: Path) -> None:
+    pictures = blobs(64)
+    made = recipe(pictures, conditional="labels", widths=(16, 16), d_widths=(16, 16), batch_size=16)
+    run(tmp_path / "model", made, pictures, 300)
+    latents = torch.randn(40, 4, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        left, right = (made.best(latents, torch.full((40,), label)).mean(0)[0] for label in (0, 1))
+    for drawn, columns, others in ((left, slice(2, 7), slice(9, 14)), (right, slice(9, 14), slice(2, 7))):
+        assert float(drawn[:, columns].mean()) > 2 * float(drawn[:, others].mean())
+    assert made.preview().width > 8 * 16
+
+
+def test_the_discriminator_takes_its_steps_and_the_generator_one() -> None:
+    pictures = blobs()
+    made = recipe(pictures, arch="dense", widths=(8,), d_steps=3, loss="wgan", average=0.0, clip_weights=0.02)
+    seen = {"generator": 0, "discriminator": 0}
+    for name, one in made.optimizers.items():
+        one.register_step_post_hook(lambda *_, name=name: seen.update({name: seen[name] + 1}))
+    order = gan.batches(pictures, made.options, CPU, 1)
+    batch = order.batch(0, 0)
+    assert len(batch.pictures) in {20, 24}  # of 40 pictures, in equal parts of at most 24
+    found = made.step(batch, 0.0)
+    assert seen == {"generator": 1, "discriminator": 3}
+    assert {"d_loss", "g_loss", "ahead", "drowned"} == found.keys()
+    assert max(float(weight.detach().abs().max()) for weight in made.discriminator.parameters()) <= 0.02
+
+
+def test_few_pictures_fill_a_batch() -> None:
+    (one,) = (
+        gan.batches(blobs(1), gan.settled(GanTraining(**TINY), blobs(1)), CPU, 1).batch(0, 0).pictures.unique(dim=0)
+    )
+    assert one.shape == (1, 16, 16)
+
+
+PRESETS = {  # trainable weights of the generator and the discriminator
+    "dense-slides": (28, 1, 1_489_936, 533_505),
+    "dcgan-mnist": (28, 1, 1_853_888, 212_865),
+    "dcgan-frogs": (32, 3, 6_264_579, 790_913),
+    "dcgan-celeba": (64, 3, 3_979_651, 404_801),
+    "dcgan": (64, 3, 3_576_704, 2_765_568),
+    "cgan": (28, 1, 577_552, 241_825),
+    "wgan": (28, 1, 583_504, 533_505),
+    "wgan-gp": (28, 1, 583_504, 533_505),
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_have_exactly_their_weights(preset: str) -> None:
+    assert PRESETS.keys() == GanTraining.presets.keys()
+    size, channels, *wanted = PRESETS[preset]
+    options = GanTraining.build({}, preset)
+    assert options.size == size and options.colors == {1: "grey", 3: "rgb"}[channels]
+    pictures = PictureSet(torch.zeros(20, channels, size, size, dtype=torch.uint8))
+    settled = gan.settled(options, pictures)
+    nets = networks.build(gan.form(settled, pictures, 10 if options.conditional else 0))
+    assert [sum(weight.numel() for weight in net.parameters()) for net in nets] == wanted
+    assert settled.augment == settled.r1 == settled.average == 0
+    assert (settled.gradient_penalty, settled.clip_weights) == {"wgan": (0, 0.01), "wgan-gp": (10, 0)}.get(
+        preset, (0, 0)
+    )
+
+
+def test_labels_to_change_need_a_loss_that_has_some() -> None:
+    with pytest.raises(UsageError, match="hinge has no labels"):
+        GanTraining(loss="hinge", label_noise=0.1)
+
+
+def test_diversity_is_the_mean_difference_of_two() -> None:
+    pictures = torch.rand(9, 1, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    apart = [(pictures[i] - pictures[j]).abs().mean() for i in range(9) for j in range(i)]
+    assert gan.diversity(pictures) == pytest.approx(float(torch.stack(apart).mean()))
+    assert gan.diversity(pictures[:1].expand(5, -1, -1, -1)) == pytest.approx(0)
+
+
+GOOD = {"ahead": 0.85, "drowned": 1.2, "diversity": 0.2, "wanted": 0.22, "change": 0.02, "worst": 1.4}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"ahead": 1.0, "drowned": 6.0}, "the discriminator is winning"),
+        ({"diversity": 0.02}, "mode collapse: samples alike, 9% as different"),
+        ({"wanted": 0.0, "diversity": 0.0}, "the pictures of the set are all the same"),
+        ({"change": 0.0}, "the generator does not change"),
+    ],
+)
+def test_the_referee_speaks_when_it_has_seen_a_thing_often_enough(changes: dict[str, float], words: str) -> None:
+    referee = Referee()
+    for _ in range(10):
+        assert referee.look(Evidence(**GOOD)) == []
+    told = [referee.look(Evidence(**{**GOOD, **changes})) for _ in range(8)]
+    assert told[:2] == [[], []] and [len(one) for one in told[2:]] == [1, 0, 0, 0, 0, 0]
+    assert words in told[2][0]
+    again = Referee()
+    again.load_state_dict(referee.state_dict())
+    assert again.state_dict() == referee.state_dict()
+
+
+def test_the_referee_is_silent_at_the_beginning_and_goes_back_when_losses_run_away() -> None:
+    referee = Referee()
+    for _ in range(5):  # grey pictures: nothing has taken shape yet
+        assert referee.look(Evidence(**{**GOOD, "diversity": 0.001})) == []
+    with pytest.raises(Diverged, match="run away, to 1e"):
+        referee.look(Evidence(**{**GOOD, "worst": 1e5}))
+    with pytest.raises(Diverged):
+        referee.look(Evidence(**{**GOOD, "worst": float("nan")}))
+    assert Referee(critic=True).look(Evidence(**{**GOOD, "ahead": 1.0, "drowned": 50.0})) == []
