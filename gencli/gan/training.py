@@ -208,6 +208,7 @@ class _Game:
 
 
 def optimizer(net: nn.Module, options: GanTraining, rate: float) -> torch.optim.Optimizer:
+    """What changes a network's weights: Adam, or RMSprop."""
     if options.optimizer == "rmsprop":
         return torch.optim.RMSprop(net.parameters(), rate, alpha=options.beta2)
     return torch.optim.Adam(net.parameters(), rate, (options.beta1, options.beta2), fused=True)

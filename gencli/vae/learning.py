@@ -70,6 +70,8 @@ def train(
             raise UsageError(
                 f"{learnt.name} has no labels for --conditional", "put the pictures of each class into a folder"
             )
+        if options.supervise and learnt.attributes is None:
+            raise UsageError(f"{learnt.name} has no attributes for --supervise", "leave it out")
         options = settled(options, learnt)
         built = architecture(options, learnt)
         if start and options.conditional and learnt.classes != start.classes:

@@ -25,6 +25,7 @@ ARCHITECTURES = ("dense", "residual", "faces", "dense-book", "conv-book", "wide-
 FOURIER, FEW_LATENTS = 64, 3
 WARP = 0.025
 VALUES_PER_BETA = 256
+SUPERVISE = 4.0
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
 
 BOOK: Mapping[str, Any] = {
@@ -40,6 +41,7 @@ BOOK: Mapping[str, Any] = {
     "schedule": "constant",
     "average": 0.0,
     "warp": 0.0,
+    "supervise": 0.0,
 }
 
 
@@ -120,6 +122,15 @@ class VaeTraining(Options):
     denoise: Annotated[
         float, Flag("Share of the pixels of each input made white; the target stays clean.", 0, 0.95)
     ] = 0.0
+    supervise: Annotated[
+        float | None,
+        Flag(
+            "Weight, times beta, of telling the set's attributes from the latents: small things are then learnt too, "
+            "and can be edited.",
+            minimum=0,
+            shown_default=f"{SUPERVISE:g} for sets with attributes, else 0",
+        ),
+    ] = None
     conditional: Annotated[bool, Flag("Learn from the labels too: pictures can then be drawn of a class.")] = False
 
     batch_size: Annotated[

@@ -29,6 +29,7 @@ from gencli.vae.options import (
     LATENT,
     RATES,
     SMALL,
+    SUPERVISE,
     VALUES_PER_BETA,
     WARP,
     WIDTHS,
@@ -62,7 +63,15 @@ class VaeRecipe(Recipe):
         self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
         self.mean = RunningMean(self.net, options.average) if options.average else None
         self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean.net} if self.mean else {})}
-        self.optimizers = optimizers(self.net, options)
+        self.known = learnt.pictures.attributes
+        self.probe: nn.Linear | None = None
+        if options.supervise:
+            assert self.known is not None
+            self.probe = nn.Linear(net.latent, self.known.shape[1]).to(runtime.device)
+            nn.init.zeros_(self.probe.weight)
+            nn.init.zeros_(self.probe.bias)
+            self.modules = {**self.modules, "probe": self.probe}
+        self.optimizers = optimizers(self.net, options, self.probe)
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self.extras: Mapping[str, Stateful] = {"scaler": self.scaler, **({"mean": self.mean} if self.mean else {})}
         self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
@@ -100,7 +109,12 @@ class VaeRecipe(Recipe):
         kl = divergence.sum(1).mean()
         weight = kl_weight(options, progress)
         loss = reconstruction + weight * (losses.free_bits(divergence, options.free_bits) if options.free_bits else kl)
-        self.net.zero_grad()
+        found = {"reconstruction": reconstruction, "kl": kl}
+        for module in self.modules.values():
+            module.zero_grad()
+        if self.probe is not None:
+            found["attributes"] = self._telling(latents.float(), batch)
+            loss = loss + (options.supervise or 0.0) * (options.beta or 1.0) * found["attributes"]
         self.scaler.scale(loss).backward()
         for optimizer in self.optimizers.values():
             self.scaler.unscale_(optimizer)
@@ -111,8 +125,14 @@ class VaeRecipe(Recipe):
         self.scaler.update()
         if self.mean is not None:
             self.mean.update(self.net)
-        found = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
-        return {name: value.detach() for name, value in found.items()}
+        return {name: value.detach() for name, value in {"loss": loss, **found}.items()}
+
+    def _telling(self, latents: Tensor, batch: Batch) -> Tensor:
+        """−log p(attributes | latents) in nats a picture, by a linear classifier that learns along."""
+        assert self.probe is not None and self.known is not None
+        truth = self.known[batch.indices].to(latents)
+        logits = self.probe(latents)
+        return nn.functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").sum(1).mean()
 
     def rate(self, progress: float) -> float:
         return up_and_down(progress, WARM_UP) if self.options.schedule == "cosine" else 1.0
@@ -141,18 +161,22 @@ class VaeRecipe(Recipe):
         return halved(self.best.state_dict())
 
 
-def optimizers(net: Autoencoder, options: VaeTraining) -> dict[str, torch.optim.Optimizer]:
-    """What changes the weights. Muon is for those of layers; biases and batch norms get Adam at a tenth of its rate."""
+def optimizers(
+    net: Autoencoder, options: VaeTraining, probe: nn.Module | None = None
+) -> dict[str, torch.optim.Optimizer]:
+    """What changes the weights, and a probe's. Muon is for those of layers; biases, batch norms and the probe get Adam
+    at a tenth of its rate."""
     assert options.rate is not None
+    beside = [] if probe is None else [*probe.parameters()]
     if options.optimizer == "rmsprop":
-        return {"net": torch.optim.RMSprop(net.parameters(), options.rate, alpha=0.9, eps=1e-7)}
+        return {"net": torch.optim.RMSprop([*net.parameters(), *beside], options.rate, alpha=0.9, eps=1e-7)}
     betas = (0.9, options.beta2)
     if options.optimizer == "adam":
-        return {"net": torch.optim.Adam(net.parameters(), options.rate, betas, fused=True)}
+        return {"net": torch.optim.Adam([*net.parameters(), *beside], options.rate, betas, fused=True)}
     matrices = [weight for module in net.modules() if isinstance(module, LAYERS) for weight in [module.weight]]
     known = {id(weight) for weight in matrices}
     others = [weight for weight in net.parameters() if id(weight) not in known and weight is not net.log_scale]
-    groups: list[dict[str, Any]] = [{"params": others, "lr": options.rate / 10}]
+    groups: list[dict[str, Any]] = [{"params": [*others, *beside], "lr": options.rate / 10}]
     if net.log_scale is not None:  # it has far to go: from a blur to the last detail
         groups.append({"params": [net.log_scale], "lr": options.rate})
     return {
@@ -267,6 +291,9 @@ def settled(options: VaeTraining, learnt: PictureSet) -> VaeTraining:
         fourier=(FOURIER if few else 0) if options.fourier is None else options.fourier,
         likelihood=likelihood,
         beta=beta if options.beta is None else options.beta,
+        supervise=(SUPERVISE if learnt.attributes is not None else 0.0)
+        if options.supervise is None
+        else options.supervise,
         optimizer=optimizer,
         rate=RATES[optimizer] if options.rate is None else options.rate,
         batch_size=options.batch_size or BATCH_SIZES[kind],

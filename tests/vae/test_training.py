@@ -29,7 +29,8 @@ def blobs(count: int = 64, channels: int = 1) -> PictureSet:
     labels = torch.randint(2, (count,), generator=draw)
     for picture, label, place in zip(pictures, labels, torch.randint(10, (count,), generator=draw), strict=True):
         picture[:, place : place + 5, 2 + 7 * label : 7 + 7 * label] = 255
-    return PictureSet(pictures, labels, ("left", "right"), fingerprint="blobs")
+    attributes = torch.stack([labels == 1, labels == 0], 1)
+    return PictureSet(pictures, labels, ("left", "right"), attributes, ("right", "left"), "blobs")
 
 
 def recipe(pictures: PictureSet, seed: int = 1, **changes: Any) -> vae.VaeRecipe:
@@ -63,6 +64,7 @@ def run(folder: Path, made: vae.VaeRecipe, steps: int, *, resume: bool = False, 
         {"arch": "residual", "widths": (4, 8)},
         {"arch": "faces", "widths": (4, 8), "likelihood": "gaussian"},
         {"likelihood": "logistic", "free_bits": 0.1, "warm_up": 0.5, "denoise": 0.2},
+        {"arch": "residual", "widths": (4, 8), "supervise": 2.0},
         {"conditional": True, "beta": 0.5, "flip": True, "optimizer": "rmsprop", "rate": 1e-3, "average": 0.0},
     ],
 )
@@ -95,6 +97,24 @@ def test_a_plain_autoencoder_has_no_kl(tmp_path: Path) -> None:
     made = recipe(blobs(), deterministic=True)
     found = run(tmp_path / "model", made, 40).evaluation
     assert found["kl"] == 0 and found["negative_elbo"] == found["reconstruction"]
+
+
+def test_attributes_are_told_from_the_latents() -> None:
+    """At a KL weight at which the pictures alone leave no trace in the latents."""
+
+    def apart(supervise: float) -> float:
+        made = recipe(blobs(), beta=300.0, supervise=supervise, rate=5e-3)
+        for step in range(150):
+            found = made.step(made.learnt.batch(*divmod(step, len(made.learnt))), 0.5)
+        assert ("attributes" in found) == bool(supervise)
+        with torch.no_grad():
+            means, _ = made.net.eval().encode(made.held_out.pictures.float() / 255)
+        assert made.held_out.labels is not None
+        left, right = (means[made.held_out.labels == label].mean(0) for label in (0, 1))
+        return float((left - right).norm())
+
+    assert apart(0.0) < 0.1
+    assert apart(4.0) > 0.5
 
 
 def test_the_kl_weight_rises() -> None:
@@ -161,10 +181,11 @@ def test_few_latents_are_seen_through_frequencies() -> None:
 
 @pytest.mark.parametrize("optimizer", ["muon", "adam", "rmsprop"])
 def test_every_weight_has_one_optimizer(optimizer: str) -> None:
-    made = recipe(blobs(channels=3), optimizer=optimizer, arch="residual", widths=(8, 8))
+    made = recipe(blobs(channels=3), optimizer=optimizer, arch="residual", widths=(8, 8), supervise=1.0)
     groups = [group for one in made.optimizers.values() for group in one.param_groups]
     changed = [id(weight) for group in groups for weight in group["params"]]
-    assert sorted(changed) == sorted(id(weight) for weight in made.net.parameters())
+    trained = [weight for name in ("net", "probe") for weight in made.modules[name].parameters()]
+    assert sorted(changed) == sorted(id(weight) for weight in trained)
     if optimizer == "muon":
         layers = made.optimizers["layers"].param_groups[0]["params"]
         assert all(weight.ndim in {2, 4} for weight in layers) and not any(one is made.net.log_scale for one in layers)
