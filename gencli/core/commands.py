@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -84,7 +85,7 @@ class Command(_Help, TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         bare: dict[str, str] = getattr(self.callback, "bare", {})
         given: list[str] = []
-        for word, following in zip(args, [*args[1:], "-"], strict=True):
+        for word, following in itertools.pairwise([*args, "-"]):
             given += [word, bare[word]] if word in bare and following.startswith("-") else [word]
         return super().parse_args(ctx, given)
 
