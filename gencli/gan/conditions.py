@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 
 from gencli.core.errors import UsageError
+from gencli.core.names import known_as
 from gencli.core.pictures import PictureSet
 
 LABELS = "labels"  # --conditional without a value: the classes of the set
@@ -48,10 +49,9 @@ def combinations(names: list[str]) -> tuple[str, ...]:
 
 
 def _known(pictures: PictureSet, name: str) -> str:
-    plain = {one.casefold().replace("_", "-"): one for one in pictures.attribute_names}
-    if (found := plain.get(name.casefold().replace("_", "-"))) is None:
+    if (found := known_as(name, pictures.attribute_names)) is None:
         raise UsageError(
             f"{pictures.name} has no attribute {name}",
-            f"it has {', '.join(pictures.attribute_names)}" if plain else "use --conditional labels",
+            f"it has {', '.join(pictures.attribute_names)}" if pictures.attribute_names else "use --conditional labels",
         )
     return found

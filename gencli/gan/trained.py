@@ -15,6 +15,7 @@ from gencli.core import store
 from gencli.core.device import Runtime, generator
 from gencli.core.errors import UsageError
 from gencli.core.images import grid, to_pillow
+from gencli.core.names import known_as
 from gencli.gan import networks
 from gencli.gan.networks import Form, Generator
 
@@ -37,13 +38,12 @@ class Trained:
         return tuple(self.config["classes"])
 
     def label(self, name: str) -> int:
-        """The number of a class, in whatever case, with `-` or `_`. Raises UsageError when there is none."""
+        """The number of a class, by a name as `known_as` has it. Raises UsageError when there is none."""
         if not self.classes:
             raise UsageError(f"{self.name} has not learnt classes", "train one with --conditional")
-        plain = {_plain(known): number for number, known in enumerate(self.classes)}
-        if _plain(name) not in plain:
+        if (found := known_as(name, self.classes)) is None:
             raise UsageError(f"{self.name} has no class {name}", f"it has {', '.join(self.classes)}")
-        return plain[_plain(name)]
+        return self.classes.index(found)
 
     def labels(self, count: int, names: Sequence[str]) -> Tensor | None:
         """The classes of so many pictures, (N,): those named in turn, or all; None for a model without any."""
@@ -80,10 +80,6 @@ class Trained:
     def drawn(self, count: int, seed: int, truncation: float | None = None, names: Sequence[str] = ()) -> Tensor:
         """`count` pictures, (N, 3, H, W), of the classes named in turn."""
         return self.draw(self.latents(count, seed, truncation), self.labels(count, names))
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace("_", "-").replace(" ", "-")
 
 
 def sample(

@@ -17,6 +17,7 @@ from torch import Tensor
 from gencli.core import datasets, store
 from gencli.core.datasets import Report
 from gencli.core.errors import GencliError, UsageError
+from gencli.core.names import known_as
 from gencli.core.pictures import PictureSet
 from gencli.core.tensors import read_tensors, write_tensors
 from gencli.vae.trained import Trained
@@ -162,17 +163,12 @@ def keep(loaded: Trained, concepts: Mapping[str, Concept]) -> None:
 
 
 def chosen(concepts: Mapping[str, Concept], name: str, model: str) -> Concept:
-    """The concept of a name, in whatever case, with `-` or `_`. Raises UsageError when there is none."""
-    plain = {_plain(known): concept for known, concept in concepts.items()}
-    if (found := plain.get(_plain(name))) is None:
+    """The concept of a name, as `known_as` has it. Raises UsageError when there is none."""
+    if (found := known_as(name, concepts)) is None:
         raise UsageError(
             f"{model} knows no attribute {name}",
             f"it knows {', '.join(concepts)}"
             if concepts
             else "teach it some: --data with labels, or --with and --without",
         )
-    return found
-
-
-def _plain(name: str) -> str:
-    return name.casefold().replace("_", "-").replace(" ", "-")
+    return concepts[found]

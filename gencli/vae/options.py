@@ -25,7 +25,7 @@ ARCHITECTURES = ("dense", "residual", "faces", "dense-book", "conv-book", "wide-
 FOURIER, FEW_LATENTS = 64, 3
 WARP = 0.025
 VALUES_PER_BETA = 256
-SUPERVISE = 4.0
+SUPERVISE = 20.0
 LIKELIHOODS = ("bernoulli", "gaussian", "logistic")
 
 BOOK: Mapping[str, Any] = {

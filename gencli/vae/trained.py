@@ -17,6 +17,7 @@ from gencli.core.device import Runtime, generator
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture, grid, to_pillow
 from gencli.core.layouts import NoPartError
+from gencli.core.names import known_as
 from gencli.core.pictures import PictureSet, in_order, resize
 from gencli.vae import models
 from gencli.vae.models import Autoencoder
@@ -62,9 +63,9 @@ class Trained:
             return None
         if not self.classes:
             raise UsageError(f"{self.name} has not learnt classes", "train one with --conditional")
-        if name not in self.classes:
+        if (found := known_as(name, self.classes)) is None:
             raise UsageError(f"{self.name} has no class {name}", f"it has {', '.join(self.classes)}")
-        return self.classes.index(name)
+        return self.classes.index(found)
 
     def labels(self, count: int, name: str | None) -> Tensor | None:
         """The class `name` for so many pictures, (N,); None for a model without classes.

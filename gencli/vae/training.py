@@ -68,7 +68,7 @@ class VaeRecipe(Recipe):
         if options.supervise:
             assert self.known is not None
             self.probe = nn.Linear(net.latent, self.known.shape[1]).to(runtime.device)
-            nn.init.zeros_(self.probe.weight)
+            nn.init.eye_(self.probe.weight)  # from zero, a small thing in no latent would be a saddle: hours go by
             nn.init.zeros_(self.probe.bias)
             self.modules = {**self.modules, "probe": self.probe}
         self.optimizers = optimizers(self.net, options, self.probe)
