@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from gencli.core.options import Common
+    from gencli.core.options import Common, Options
     from gencli.core.recipe import Progress, Result
     from gencli.core.stages import Report, Stage
 
@@ -164,8 +164,49 @@ class Console:
 
         return stage
 
+    def train(
+        self,
+        art: str,
+        train: Callable[..., Result],
+        name: str,
+        options: Options,
+        common: Common,
+        figures: Callable[[Mapping[str, Any]], Mapping[str, float]],
+        measured: Callable[[Progress], None] | None = None,
+        *,
+        units: str = "pictures",
+        resume: bool = False,
+        base: str | None = None,
+        **given: Any,
+    ) -> None:
+        """Carry out the training of an art, watched by a bar, and say where the model is.
+
+        `train` is called with what all trainings take and with what is `given` beside, which a resume is told again;
+        a resumed run knows its `base`. `figures` of each log line stand beside the bar, `measured` is called whenever
+        there are some on held-out data. `units` are those of reading.
+        """
+        from gencli.core import device, runs
+
+        runtime = device.start(common.device, common.precision, common.threads)
+        with self._watching(name, figures, measured) as report:
+            result = train(
+                name=name,
+                options=options,
+                seed=common.seed,
+                resume=resume,
+                runtime=runtime,
+                stage=self.stages(units),
+                report=report,
+                resume_command=runs.resume_command(art, name, **given),
+                **given,
+                **({"base": base} if base else {}),
+            )
+        self.note(f"{result.steps} steps in {clock(result.seconds)}")
+        if not self.as_json:
+            self.result(str(result.folder))
+
     @contextmanager
-    def training(
+    def _watching(
         self,
         name: str,
         figures: Callable[[Mapping[str, Any]], Mapping[str, float]],
@@ -190,12 +231,6 @@ class Console:
                     measured(progress)
 
             yield report
-
-    def trained(self, result: Result) -> None:
-        """How a training ended, and where the model is."""
-        self.note(f"{result.steps} steps in {clock(result.seconds)}")
-        if not self.as_json:
-            self.result(str(result.folder))
 
 
 def blocks(label: str, texts: Mapping[str, str]) -> str:

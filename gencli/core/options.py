@@ -25,6 +25,7 @@ from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origi
 from gencli.core.errors import UsageError
 
 O = TypeVar("O", bound="Options")  # noqa: E741
+T = TypeVar("T", bound="Training")
 
 DEFAULT_EPOCHS = 30.0  # of a training on pictures that nothing else ends
 EVERYWHERE = "Everywhere"  # the panel of the flags every action understands
@@ -185,13 +186,27 @@ def _whole(where: str, text: str) -> int:
 
 # ------------------------------------------------------------------ flags that mean the same everywhere
 
-Steps = Annotated[int | None, Flag("Train for this many steps.", minimum=1)]
-Epochs = Annotated[
-    float | None,
-    Flag("Train for this many passes over the data.", 0, shown_default=f"{DEFAULT_EPOCHS:g} if nothing else ends it"),
-]
-Minutes = Annotated[float | None, Flag("Train for this many minutes.", minimum=0)]
 Preset = "preset"
+
+
+@dataclass(frozen=True)
+class Training(Options):
+    """Base of the options of trainings: what ends them, whatever comes first."""
+
+    usual: ClassVar[Mapping[str, float]] = {"epochs": DEFAULT_EPOCHS}  # the end of those that name none
+
+    steps: Annotated[int | None, Flag("Train for this many steps.", minimum=1)] = None
+    epochs: Annotated[
+        float | None,
+        Flag(
+            "Train for this many passes over the data.", 0, shown_default=f"{DEFAULT_EPOCHS:g} if nothing else ends it"
+        ),
+    ] = None
+    minutes: Annotated[float | None, Flag("Train for this many minutes.", minimum=0)] = None
+
+    def ended(self: T) -> T:
+        """The same options, with the usual end where none is named."""
+        return self.replace(**self.usual) if self.steps is self.epochs is self.minutes is None else self
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from gencli.core.errors import UsageError
-from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
+from gencli.core.options import Flag, Training
 
 
 @dataclass(frozen=True)
-class BackboneTraining(Options):
+class BackboneTraining(Training):
     """How `gencli dream train` trains a classifier network to dream with."""
 
-    steps: Steps = None
-    epochs: Epochs = None
-    minutes: Minutes = None
     widths: Annotated[tuple[int, ...], Flag("Channels of each block of convolutions.", minimum=1)] = (
         32,
         64,

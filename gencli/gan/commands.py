@@ -219,25 +219,10 @@ def train(
 
     gencli gan train --data PHOTOS --name mine --size 64 --flip
     """
-    from gencli.core import device, runs
     from gencli.gan import learning
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
-    with console.training(name, _figures) as report:
-        result = learning.train(
-            data,
-            name,
-            options,
-            data_root=data_root,
-            seed=common.seed,
-            resume=resume,
-            runtime=runtime,
-            stage=console.stages("pictures"),
-            report=report,
-            resume_command=runs.resume_command("gan", name, data=data, data_root=data_root),
-        )
-    console.trained(result)
+    console.train("gan", learning.train, name, options, common, _figures, data=data, data_root=data_root, resume=resume)
 
 
 def _figures(line: Mapping[str, Any]) -> dict[str, float]:

@@ -12,7 +12,6 @@ from PIL import Image
 
 from gencli.core import animations, datasets, outputs, runs, store, training
 from gencli.core.device import Runtime, drawing_from, generator
-from gencli.core.options import DEFAULT_EPOCHS
 from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.stages import Stage, unwatched
 from gencli.gan import conditions, networks
@@ -47,9 +46,7 @@ def train(
     """
     runtime = runtime or Runtime(torch.device("cpu"))
     with runs.begin("gan", name, options or GanTraining(), seed, runtime, resume=resume) as run:
-        options = run.options
-        if options.steps is options.epochs is options.minutes is None:
-            options = options.replace(epochs=DEFAULT_EPOCHS)
+        options = run.options.ended()
         size, channels = datasets.chosen_form(data, options.size, options.colors)
         with stage("reading pictures") as told:
             learnt = datasets.load(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from gencli.core.errors import UsageError
-from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
+from gencli.core.options import Flag, Training
 
 BACKBONE = "vgg-mini"  # that ships, in which pictures are compared
 ARCHITECTURES = ("resnet", "dcgan", "dense", "mnist-book", "frogs-book", "celeba-book")
@@ -36,7 +36,7 @@ WASSERSTEIN: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class GanTraining(Options):
+class GanTraining(Training):
     """How `gencli gan train` trains a generator against a discriminator."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -69,10 +69,6 @@ class GanTraining(Options):
             **WASSERSTEIN, "loss": "wgan", "gradient_penalty": 10.0, "rate": 1e-4, "beta1": 0.0, "beta2": 0.9,
         },
     }  # fmt: skip
-
-    steps: Steps = None
-    epochs: Epochs = None
-    minutes: Minutes = None
 
     size: Annotated[
         int | None,

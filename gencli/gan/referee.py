@@ -13,7 +13,7 @@ from typing import Any
 from gencli.core.recipe import Diverged
 
 AHEAD = 0.995  # share of pairs in which the real picture is preferred, from which on the discriminator has won
-DROWNED = 3.0  # −log σ of what the generator made: the discriminator is more than 95 % sure of it
+REJECTED = 3.0  # −log σ of what the generator made: the discriminator is more than 95 % sure of it
 ALIKE = 0.25  # diversity of the samples, as a share of the pictures', under which they are all alike
 SAME = 0.01  # mean difference of two pictures' values under which they are the same
 TURNS = 3  # looks in a row until it speaks
@@ -26,13 +26,13 @@ QUIET = 20  # looks until it says the same again
 class Evidence:
     """What is seen of a game: means since the last look, and the fixed samples as they are now.
 
-    `ahead` in [0, 1]: of pairs, one real and one drawn, how often the real one is preferred. `drowned`: −log σ of the
+    `ahead` in [0, 1]: of pairs, one real and one drawn, how often the real one is preferred. `rejected`: −log σ of the
     logits of what was drawn, 0 and more. `diversity` and `wanted`: mean absolute difference of two samples, and of two
     pictures of the set. `change`: of the samples since the last look. `worst`: the largest absolute loss.
     """
 
     ahead: float
-    drowned: float
+    rejected: float
     diversity: float
     wanted: float
     change: float
@@ -61,7 +61,7 @@ class Referee:
             "frozen": "the generator does not change any more",
         }
         found = {
-            "winning": not self.critic and seen.ahead >= AHEAD and seen.drowned >= DROWNED,
+            "winning": not self.critic and seen.ahead >= AHEAD and seen.rejected >= REJECTED,
             "alike": self.looks > EARLY and seen.wanted >= SAME and self._share(seen) < ALIKE,
             "same": seen.wanted < SAME,
             "frozen": seen.change == 0,

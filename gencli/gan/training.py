@@ -110,7 +110,7 @@ class GanRecipe(Recipe):
         return {
             "d_loss": loss,
             "ahead": (on_real > on_fake).float().mean(),
-            "drowned": nn.functional.softplus(-on_fake).mean(),
+            "rejected": nn.functional.softplus(-on_fake).mean(),
         }
 
     def _teach_generator(self, fake: Tensor, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
@@ -184,7 +184,7 @@ class GanRecipe(Recipe):
         before, self.game.samples = self.game.samples, drawn
         seen = Evidence(
             means["ahead"],
-            means["drowned"],
+            means["rejected"],
             diversity(drawn),
             self.wanted,
             1.0 if before is None else float((drawn - before).abs().mean()),

@@ -158,26 +158,23 @@ def train(
 
     gencli textgen --model mine --prompt "Once upon"
     """
-    from gencli.core import device, runs
     from gencli.textgen import training
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
-    with console.training(name, _figures, partial(_measured, console)) as report:
-        result = training.train(
-            data,
-            name,
-            options,
-            validation=validation,
-            base=base,
-            seed=common.seed,
-            resume=resume,
-            runtime=runtime,
-            stage=console.stages("bytes"),
-            report=report,
-            resume_command=runs.resume_command("textgen", name, data=data, validation=validation),
-        )
-    console.trained(result)
+    console.train(
+        "textgen",
+        training.train,
+        name,
+        options,
+        common,
+        _figures,
+        partial(_measured, console),
+        units="bytes",
+        resume=resume,
+        base=base,
+        data=data,
+        validation=validation,
+    )
 
 
 def _figures(line: Mapping[str, Any]) -> dict[str, float]:

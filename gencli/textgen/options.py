@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from gencli.core.errors import UsageError
-from gencli.core.options import Flag, Minutes, Options, Steps
+from gencli.core.options import Flag, Options, Training
 from gencli.textgen.cleaning import Cleaning
 
 DEFAULT_MINUTES = 20.0
@@ -17,10 +17,11 @@ RATES = {"muon": 0.04, "adamw": 4e-3, "rmsprop": 1e-3}
 
 
 @dataclass(frozen=True)
-class LanguageTraining(Cleaning):
+class LanguageTraining(Training, Cleaning):
     """How `gencli textgen train` trains a language model."""
 
     panel: ClassVar[str] = "Options"
+    usual: ClassVar[Mapping[str, float]] = {"minutes": DEFAULT_MINUTES}
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "lstm-char": {
             "lowercase": True,
@@ -76,9 +77,11 @@ class LanguageTraining(Cleaning):
         },
     }
 
-    steps: Steps = None
     epochs: Annotated[float | None, Flag("Train for this many passes over the text.", minimum=0)] = None
-    minutes: Minutes = None
+    minutes: Annotated[
+        float | None,
+        Flag("Train for this many minutes.", minimum=0, shown_default=f"{DEFAULT_MINUTES:g} if nothing else ends it"),
+    ] = None
 
     tokens: Annotated[
         str,

@@ -30,7 +30,7 @@ from gencli.textgen.batches import IGNORED, Batch, Documents, Lanes, TokenBatche
 from gencli.textgen.corpus import Span, Text
 from gencli.textgen.evaluation import Figures
 from gencli.textgen.language import LanguageModel
-from gencli.textgen.options import DEFAULT_MINUTES, RATES, SUB_WORDS, WORDS, LanguageTraining
+from gencli.textgen.options import RATES, SUB_WORDS, WORDS, LanguageTraining
 from gencli.textgen.sampling import Strategy
 from gencli.textgen.tokenizers import Tokenizer
 from gencli.textgen.tokens import Tokens
@@ -331,12 +331,11 @@ class _Training:
         return evaluation.count_models(runs_of(learnt), runs_of(held), size)
 
     def _durations(self, epoch: int) -> TrainingOptions:
-        options = self.options
-        endless = options.steps is options.epochs is options.minutes is None
+        options = self.options.ended()
         return TrainingOptions(
             options.steps,
             options.epochs,
-            DEFAULT_MINUTES if endless else options.minutes,
+            options.minutes,
             evaluate_steps=options.sample_every or (LONGEST if epoch > LONGEST else None),
             best="bits_per_char",
             patience=options.patience,

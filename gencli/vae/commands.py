@@ -438,26 +438,22 @@ def train(
 
     gencli vae train --data PHOTOS --name ours --from mine --minutes 10
     """
-    from gencli.core import device, runs
     from gencli.vae import learning
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
-    with console.training(name, _figures, partial(_measured, console)) as report:
-        result = learning.train(
-            data,
-            name,
-            options,
-            data_root=data_root,
-            base=base,
-            seed=common.seed,
-            resume=resume,
-            runtime=runtime,
-            stage=console.stages("pictures"),
-            report=report,
-            resume_command=runs.resume_command("vae", name, data=data, data_root=data_root),
-        )
-    console.trained(result)
+    console.train(
+        "vae",
+        learning.train,
+        name,
+        options,
+        common,
+        _figures,
+        partial(_measured, console),
+        resume=resume,
+        base=base,
+        data=data,
+        data_root=data_root,
+    )
 
 
 def _figures(line: Mapping[str, Any]) -> dict[str, float]:

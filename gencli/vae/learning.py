@@ -12,7 +12,6 @@ import torch
 from gencli.core import datasets, runs, training
 from gencli.core.device import Runtime, generator
 from gencli.core.errors import UsageError
-from gencli.core.options import DEFAULT_EPOCHS
 from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.stages import Stage, unwatched
 from gencli.vae import concepts, models, trained
@@ -51,9 +50,7 @@ def train(
         if resume:
             base = runs.earlier(run.folder).get("base")
         start = None if base is None else trained.load(base, runtime)
-        options = run.options if start is None else _going_on(run.options, start)
-        if options.steps is options.epochs is options.minutes is None:
-            options = options.replace(epochs=DEFAULT_EPOCHS)
+        options = (run.options if start is None else _going_on(run.options, start)).ended()
         size, channels = datasets.chosen_form(data, options.size, options.colors)
         with stage("reading pictures") as told:
             learnt, held_out = datasets.train_and_test(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from gencli.core.errors import UsageError
-from gencli.core.options import Epochs, Flag, Minutes, Options, Steps
+from gencli.core.options import Flag, Training
 
 FACES, DIGITS = "digits", "digits"  # models that ship
 
@@ -46,7 +46,7 @@ BOOK: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True)
-class VaeTraining(Options):
+class VaeTraining(Training):
     """How `gencli vae train` trains a variational autoencoder."""
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
@@ -56,10 +56,6 @@ class VaeTraining(Options):
         "dense": {**BOOK, "arch": "dense-book", "epochs": 50.0},
         "faces": {**BOOK, "arch": "faces", "size": 64, "colors": "rgb", "latent": 200, "rate": 5e-4, "flip": True},
     }
-
-    steps: Steps = None
-    epochs: Epochs = None
-    minutes: Minutes = None
 
     size: Annotated[
         int | None,

@@ -112,7 +112,7 @@ def test_the_discriminator_takes_its_steps_and_the_generator_one() -> None:
     assert len(batch.pictures) in {20, 24}  # of 40 pictures, in equal parts of at most 24
     found = made.step(batch, 0.0)
     assert seen == {"generator": 1, "discriminator": 3}
-    assert {"d_loss", "g_loss", "ahead", "drowned"} == found.keys()
+    assert {"d_loss", "g_loss", "ahead", "rejected"} == found.keys()
     assert max(float(weight.detach().abs().max()) for weight in made.discriminator.parameters()) <= 0.02
 
 
@@ -163,13 +163,13 @@ def test_diversity_is_the_mean_difference_of_two() -> None:
     assert gan.diversity(pictures[:1].expand(5, -1, -1, -1)) == pytest.approx(0)
 
 
-GOOD = {"ahead": 0.85, "drowned": 1.2, "diversity": 0.2, "wanted": 0.22, "change": 0.02, "worst": 1.4}
+GOOD = {"ahead": 0.85, "rejected": 1.2, "diversity": 0.2, "wanted": 0.22, "change": 0.02, "worst": 1.4}
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"ahead": 1.0, "drowned": 6.0}, "the discriminator is winning"),
+        ({"ahead": 1.0, "rejected": 6.0}, "the discriminator is winning"),
         ({"diversity": 0.02}, "mode collapse: samples alike, 9% as different"),
         ({"wanted": 0.0, "diversity": 0.0}, "the pictures of the set are all the same"),
         ({"change": 0.0}, "the generator does not change"),
@@ -195,4 +195,4 @@ def test_the_referee_is_silent_at_the_beginning_and_goes_back_when_losses_run_aw
         referee.look(Evidence(**{**GOOD, "worst": 1e5}))
     with pytest.raises(Diverged):
         referee.look(Evidence(**{**GOOD, "worst": float("nan")}))
-    assert Referee(critic=True).look(Evidence(**{**GOOD, "ahead": 1.0, "drowned": 50.0})) == []
+    assert Referee(critic=True).look(Evidence(**{**GOOD, "ahead": 1.0, "rejected": 50.0})) == []
