@@ -46,6 +46,7 @@ class Backbone(nn.Module):
         self.stages = nn.ModuleDict(architecture.stages)
         self.head = architecture.head
         self.bgr = architecture.bgr
+        self.side = architecture.side
         self.aliases = {alias.lower(): layer for alias, layer in architecture.aliases.items()}
         self.register_buffer("mean", torch.tensor(architecture.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(architecture.std).view(3, 1, 1), persistent=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gencli.core.backbones import Backbone
 from gencli.core.errors import GencliError
-from gencli.core.pictures import resize
+from gencli.core.images import resize
 
 POSITIONS = 4  # of the deepest layer along each side of a picture: 64 pixels for vgg-mini, which learnt on these
 
@@ -131,14 +131,12 @@ def describe(backbone: Backbone, pictures: Tensor) -> Tensor:
     """What a backbone sees in pictures (N, 3, H, W), or grey (N, 1, H, W), in [0, 1]: features (N, F) on its device.
 
     They are the means over its deepest layer, as classifiers take them. Pictures of any size are first resized to
-    the same square, with antialiasing: `POSITIONS` strides of that layer.
+    the same square, bicubic with antialiasing (without it distances mean little: Parmar, Zhang & Zhu 2022): the
+    backbone's own `side`, or `POSITIONS` strides of that layer.
     """
     layer = backbone.layers[-1]
-    side = POSITIONS * backbone.reach(layer)[0]
-    pictures = pictures.to(backbone.mean.device)
-    if pictures.shape[-2:] != (side, side):
-        pictures = resize(pictures, (side, side))
-    return backbone(pictures, [layer])[layer].mean((2, 3))
+    side = backbone.side or POSITIONS * backbone.reach(layer)[0]
+    return backbone(resize(pictures.to(backbone.mean.device), (side, side)), [layer])[layer].mean((2, 3))
 
 
 def picture_moments(backbone: Backbone, batches: Iterable[Tensor]) -> Moments:

@@ -27,6 +27,7 @@ class Architecture:
     std: tuple[float, float, float] = IMAGENET_STD
     bgr: bool = False
     aliases: dict[str, str] = field(default_factory=dict)
+    side: int | None = None  # of the pictures at which figures in its features are usually taken
     origin: nn.Module | None = None  # the module the stages were taken from: its state dict is the published one
 
 
@@ -241,9 +242,8 @@ def inception_v3() -> Architecture:
     stages |= {f"mixed{i}": getattr(net, f"Mixed_{name}") for i, name in enumerate(mixed)}
     half = (0.5, 0.5, 0.5)
     aliases = {f"Mixed_{name}": f"mixed{i}" for i, name in enumerate(mixed)}
-    return Architecture(
-        stages, nn.Sequential(net.avgpool, nn.Flatten(), net.fc), half, half, aliases=aliases, origin=net
-    )
+    head = nn.Sequential(net.avgpool, nn.Flatten(), net.fc)
+    return Architecture(stages, head, half, half, aliases=aliases, side=299, origin=net)
 
 
 def resnet50() -> Architecture:

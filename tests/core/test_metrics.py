@@ -184,12 +184,15 @@ def small() -> Backbone:
 
 
 @pytest.mark.parametrize(("height", "width"), [(16, 16), (64, 64), (40, 24), (9, 30)])
-def test_features_are_the_means_of_the_deepest_layer_at_one_size(height: int, width: int) -> None:
+@pytest.mark.parametrize("side", [None, 20])
+def test_features_are_the_means_of_the_deepest_layer_at_one_size(height: int, width: int, side: int | None) -> None:
     shown = faces(3, 0)[..., :height, :width]
-    fitted = F.interpolate(shown, (16, 16), mode="bilinear", antialias=True)
-    expected = small()(fitted, ["conv3_1"])["conv3_1"].mean((2, 3))
+    fitted = F.interpolate(shown, (side or 16, side or 16), mode="bicubic", antialias=True)
+    net = small()
+    net.side = side
+    expected = net(fitted, ["conv3_1"])["conv3_1"].mean((2, 3))
     assert expected.std() > 0.01
-    torch.testing.assert_close(metrics.describe(small(), shown), expected)
+    torch.testing.assert_close(metrics.describe(net, shown), expected)
 
 
 def test_grey_pictures_are_three_equal_channels(net: Backbone) -> None:
