@@ -315,7 +315,7 @@ def main() -> None:
     learnt, held = read(loaded, chosen.data, chosen.data_root)
     names = learnt.attribute_names
     edited = wanted(loaded, names, chosen.attributes)
-    judged = held.subset(torch.linspace(0, len(held) - 1, min(chosen.pictures, len(held))).long())
+    judged = held.spread(chosen.pictures)
     print(f"{loaded.name} on {learnt.name}: {len(learnt):,} pictures, {len(held):,} held out, {len(judged)} edited")
     if chosen.sheet:  # before the work, so that a path that cannot be written is known at once
         sheet(loaded, judged, edited, chosen.strength).save(chosen.sheet)

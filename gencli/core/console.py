@@ -128,6 +128,16 @@ class Console:
         for name, text in texts.items():
             self.note(f"  {label} {name}: {json.dumps(text, ensure_ascii=False)}")
 
+    def seed(self, common: Common) -> int:
+        """The seed of a command: the one that was asked for, or a new one, which is said."""
+        from gencli.core.device import new_seed
+
+        if common.seed is not None:
+            return common.seed
+        seed = new_seed()
+        self.note(f"seed {seed}")
+        return seed
+
     def ask(self, question: str) -> str | None:
         """Put a question on standard error; the line that comes from standard input, None at its end."""
         self._say("", question, "")
@@ -185,9 +195,9 @@ class Console:
         a resumed run knows its `base`. `figures` of each log line stand beside the bar, `measured` is called whenever
         there are some on held-out data. `units` are those of reading.
         """
-        from gencli.core import device, runs
+        from gencli.core import runs
 
-        runtime = device.start(common.device, common.precision, common.threads)
+        runtime = common.start()
         with self._watching(name, figures, measured) as report:
             result = train(
                 name=name,

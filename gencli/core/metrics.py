@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from gencli.core.backbones import Backbone
+from gencli.core.device import memory_format
 from gencli.core.errors import GencliError
 from gencli.core.images import resize
+from gencli.core.pictures import PictureSet, in_order
 
+SEEN_AT_ONCE = 32  # pictures: more no longer fit the processor's cache
 POSITIONS = 4  # of the deepest layer along each side of a picture: 64 pixels for vgg-mini, which learnt on these
 
 
@@ -145,6 +148,23 @@ def picture_moments(backbone: Backbone, batches: Iterable[Tensor]) -> Moments:
     for pictures in batches:
         moments.add(describe(backbone, pictures))
     return moments
+
+
+class Likeness:
+    """How near samples are to a set of pictures, in what a backbone sees; the pictures are looked at once."""
+
+    def __init__(self, backbone: Backbone, pictures: PictureSet) -> None:
+        device = backbone.mean.device
+        self.backbone = backbone.to(memory_format=memory_format(device))  # type: ignore[call-overload]
+        shown = (batch.pictures for batch in in_order(pictures, SEEN_AT_ONCE, device=device))
+        self.real = picture_moments(backbone, shown)
+
+    def distance(self, samples: Tensor) -> float:
+        """The Fréchet distance of pictures (N, C, H, W) in [0, 1] from those of the set.
+
+        Raises GencliError for fewer than 2 pictures on a side.
+        """
+        return frechet_distance(picture_moments(self.backbone, samples.split(SEEN_AT_ONCE)), self.real)
 
 
 def features(backbone: Backbone, batches: Iterable[Tensor]) -> Tensor:

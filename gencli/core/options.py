@@ -20,9 +20,12 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from gencli.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from gencli.core.device import Runtime
 
 O = TypeVar("O", bound="Options")  # noqa: E741
 T = TypeVar("T", bound="Training")
@@ -235,6 +238,12 @@ class Common(Options):
     quiet: Annotated[bool, Flag("Only results and errors.", short="-q")] = False
     verbose: Annotated[bool, Flag("Say more.", short="-v")] = False
     debug: Annotated[bool, Flag("Show tracebacks.")] = False
+
+    def start(self) -> Runtime:
+        """What a command computes on. Raises UsageError for a device that is not there."""
+        from gencli.core import device
+
+        return device.start(self.device, self.precision, self.threads)
 
 
 # ------------------------------------------------------------------ dataclasses → Typer

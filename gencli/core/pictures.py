@@ -68,6 +68,11 @@ class PictureSet:
             fingerprint=digest.hexdigest(),
         )
 
+    def spread(self, count: int) -> PictureSet:
+        """At most `count` of the pictures, evenly spread over the set, in its order."""
+        chosen = min(count, len(self))
+        return self.subset(torch.arange(chosen) * len(self) // chosen)
+
     def split(self, held_out: float, seed: int = 0) -> tuple[PictureSet, PictureSet]:
         """Two disjoint sets: the one to train on, and the fraction `held_out` never trained on.
 

@@ -127,8 +127,7 @@ class ClassifierRecipe(Recipe):
     @torch.no_grad()
     def preview(self) -> Image.Image:
         """Held-out pictures, spread over the set, framed green where the network is right and red where not."""
-        chosen = torch.linspace(0, len(self.held_out) - 1, min(SHOWN, len(self.held_out))).long()
-        shown = self.held_out.subset(chosen)
+        shown = self.held_out.spread(SHOWN)
         (batch,) = in_order(shown, SHOWN, device=self.runtime.device)
         self.net.eval()
         guesses = self.net.logits(self.at_size(batch.pictures)).argmax(1)

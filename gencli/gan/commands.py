@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -31,6 +32,8 @@ from gencli.gan.options import BACKBONE, GanTraining
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from gencli.core.recipe import Progress
 
 app = art("gencli.gan")
 
@@ -80,18 +83,16 @@ def sample(
 
     gencli gan sample --model faces --count 100 --truncation 1 --files -o faces/
     """
-    from gencli.core import device, images, outputs
+    from gencli.core import images, outputs
     from gencli.gan import trained
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
-    seed = device.new_seed() if common.seed is None else common.seed
+    runtime = common.start()
     loaded = trained.load(model, runtime)
     names = _names(classes)
     loaded.labels(1, names)  # whether it has them
     targets = outputs.plan([loaded.name] * (1 if grid else count), output, suffix="")
-    if common.seed is None:
-        console.note(f"seed {seed}")
+    seed = console.seed(common)
     began = time.monotonic()
     pictures = loaded.drawn(count, seed, truncation, names)
     sheets = [images.grid(pictures)] if grid else list(pictures)
@@ -136,15 +137,13 @@ def walk(
     from gencli.gan import trained
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
+    runtime = common.start()
     if path not in paths.PATHS:
         raise UsageError(f"there is no path {path}", f"choose one of {', '.join(paths.PATHS)}")
-    seed = device.new_seed() if common.seed is None else common.seed
     loaded = trained.load(model, runtime)
     labels = loaded.labels(points, _names(classes))
     film = animations.plan(loaded.name, output, suffix="walk")
-    if common.seed is None:
-        console.note(f"seed {seed}")
+    seed = console.seed(common)
     began = time.monotonic()
     draw = device.generator(seed, 1)
     way = paths.path(path, loaded.latents(points, seed, truncation), frames, closed=loop, draw=draw)
@@ -182,12 +181,12 @@ def evaluate(
 
         gencli gan evaluate --model mine --backbone inception_v3 --samples 10000 --neighbours heart.png
     """
-    from gencli.core import device, outputs
+    from gencli.core import outputs
     from gencli.gan import evaluation, trained
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
-    seed = device.new_seed() if common.seed is None else common.seed
+    runtime = common.start()
+    seed = console.seed(common)
     loaded = trained.load(model, runtime)
     (sheet,) = outputs.plan([loaded.name], neighbours, suffix="neighbours") if neighbours else (None,)
     with console.bar("reading pictures", units="pictures") as bar:
@@ -222,8 +221,24 @@ def train(
     from gencli.gan import learning
 
     console = Console.start(common)
-    console.train("gan", learning.train, name, options, common, _figures, data=data, data_root=data_root, resume=resume)
+    console.train(
+        "gan",
+        learning.train,
+        name,
+        options,
+        common,
+        _figures,
+        partial(_measured, console),
+        resume=resume,
+        data=data,
+        data_root=data_root,
+    )
 
 
 def _figures(line: Mapping[str, Any]) -> dict[str, float]:
     return {name: line[name] for name in ("d_loss", "g_loss", "ahead") if name in line}
+
+
+def _measured(console: Console, progress: Progress) -> None:
+    distance = (progress.line or {})["evaluation"]["frechet"]
+    console.note(f"epoch {progress.epoch}: samples at a Fréchet distance of {distance:.3f}")

@@ -14,14 +14,12 @@ from gencli.core import backbones, datasets, metrics
 from gencli.core.device import memory_format
 from gencli.core.errors import GencliError
 from gencli.core.images import grid, to_pillow
-from gencli.core.metrics import Moments, frechet_distance
+from gencli.core.metrics import SEEN_AT_ONCE, Moments, frechet_distance
 from gencli.core.pictures import PictureSet
 from gencli.core.probes import logistic
 from gencli.core.stages import Report, Stage, unwatched
 from gencli.gan import conditions
 from gencli.gan.trained import Trained
-
-SEEN_AT_ONCE = 32  # pictures: more no longer fit the processor's cache
 
 
 @dataclass(frozen=True)
@@ -118,5 +116,4 @@ def compared(loaded: Trained, data: Sequence[str] | None, root: Path | None, cou
     )
     if loaded.classes:
         pictures = conditions.labelled(pictures, options["conditional"])
-    chosen = min(count, len(pictures))
-    return pictures.subset(torch.arange(chosen) * len(pictures) // chosen)
+    return pictures.spread(count)

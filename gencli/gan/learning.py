@@ -10,13 +10,14 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from gencli.core import animations, datasets, outputs, runs, store, training
+from gencli.core import animations, backbones, datasets, outputs, runs, store, training
 from gencli.core.device import Runtime, drawing_from, generator
+from gencli.core.metrics import Likeness
 from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.stages import Stage, unwatched
 from gencli.gan import conditions, networks
-from gencli.gan.options import GanTraining
-from gencli.gan.training import GanRecipe, batches, form, settled
+from gencli.gan.options import BACKBONE, GanTraining
+from gencli.gan.training import MEASURED_ON, GanRecipe, batches, form, settled
 
 STEPS_APART = 200  # of previews, at least: an epoch of few pictures is over in no time
 TIME_LAPSE = "time-lapse.gif"
@@ -76,8 +77,11 @@ def train(
             run.seed,
         )
         order = batches(learnt, options, runtime, run.seed)
+        likeness = None
+        if len(learnt) > 1:
+            likeness = Likeness(backbones.load(BACKBONE, device=runtime.device), learnt.spread(MEASURED_ON))
         result = training.train(
-            GanRecipe(nets, options, learnt, runtime, run.seed),
+            GanRecipe(nets, options, learnt, runtime, run.seed, likeness),
             order,
             run.folder,
             config=replace(run, options=options).config(
@@ -91,6 +95,7 @@ def train(
                 options.epochs,
                 options.minutes,
                 evaluate_steps=len(order) * -(-STEPS_APART // len(order)),
+                best="frechet" if likeness else None,
             ),
             runtime=runtime,
             resume=resume,

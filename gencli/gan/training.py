@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from gencli.core.averaging import RunningMean, measuring
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, drawing_from, generator, memory_format
 from gencli.core.images import grid, to_pillow
+from gencli.core.metrics import Likeness
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet
 from gencli.core.recipe import Recipe, up_and_down
 from gencli.core.tensors import halved
@@ -25,11 +27,14 @@ WARM_UP = 0.02  # share of the training in which the rate rises
 SHOWN = 8  # pictures in a row of a preview, and rows
 MEASURED = 8  # batches that give the running mean's batch norms their statistics
 COMPARED = 64  # samples and pictures that the referee compares
+MEASURED_ON = 500  # pictures, at most, that a Fréchet distance is measured from
+DRAWN_AT_ONCE = 64
 CHANNELS, LEAST, MOST = 1024, 32, 256  # of gencli's networks: times the side; at least; at most
 
 
 class GanRecipe(Recipe):
-    """Both networks, the running mean of the generator's weights, and a referee. The options are `settled`."""
+    """Both networks, the running mean of the generator's weights, and a referee. The options are `settled`;
+    `likeness` measures the samples."""
 
     def __init__(
         self,
@@ -38,8 +43,9 @@ class GanRecipe(Recipe):
         learnt: PictureSet,
         runtime: Runtime,
         seed: int,
+        likeness: Likeness | None = None,
     ) -> None:
-        self.options, self.runtime, self.seed = options, runtime, seed
+        self.options, self.runtime, self.seed, self.likeness = options, runtime, seed, likeness
         self.layout = memory_format(runtime.device)
         self.generator, self.discriminator = nets
         for net in nets:
@@ -52,7 +58,9 @@ class GanRecipe(Recipe):
         }
         self.optimizers = {
             "generator": optimizer(self.generator, options, options.rate),
-            "discriminator": optimizer(self.discriminator, options, options.d_rate or options.rate),
+            "discriminator": optimizer(
+                self.discriminator, options, options.rate if options.d_rate is None else options.d_rate
+            ),
         }
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         self.referee = Referee(critic=options.loss == "wgan")
@@ -67,8 +75,7 @@ class GanRecipe(Recipe):
         self.generators = {"luck": self.luck}
         self.fixed = latents(SHOWN * SHOWN, self.generator.form, generator(seed, 2), runtime.device)
         self.fixed_labels = shown_labels(self.generator.form, SHOWN * SHOWN, runtime.device)
-        some = learnt.subset(torch.linspace(0, len(learnt) - 1, min(COMPARED, len(learnt))).long())
-        self.wanted = diversity(some.take(torch.arange(len(some))).float() / 255)
+        self.wanted = diversity(learnt.spread(COMPARED).pictures.float() / 255)
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         options = self.options
@@ -160,14 +167,28 @@ class GanRecipe(Recipe):
                     self.mean.net(latents(self.options.batch_size, form, draw, self.fixed.device), labels)
         return self.mean.net
 
-    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """The Fréchet distance from the pictures of as many samples."""
+        if self.likeness is None:
+            return {}
+        form, device, count = self.generator.form, self.runtime.device, self.likeness.real.count
+        some = latents(count, form, generator(self.seed, 4), device)
+        return {"frechet": self.likeness.distance(self._drawn(some, shown_labels(form, count, device)))}
+
     def preview(self) -> Image.Image:
         """The same latents every time: how the pictures of each grow."""
+        drawn = self._drawn(self.fixed, self.fixed_labels)
+        return to_pillow(grid(drawn.expand(-1, 3, -1, -1).cpu(), columns=SHOWN))
+
+    @torch.no_grad()
+    def _drawn(self, some: Tensor, labels: Tensor | None) -> Tensor:
+        """Pictures by the generator that is kept."""
         net = self.best.eval()
-        drawn = net(self.fixed, self.fixed_labels)
+        classes = itertools.repeat(None) if labels is None else labels.split(DRAWN_AT_ONCE)
+        drawn = [net(part, known).float() for part, known in zip(some.split(DRAWN_AT_ONCE), classes, strict=False)]
         if net is self.generator:
             net.train()
-        return to_pillow(grid(drawn.float().expand(-1, 3, -1, -1).cpu(), columns=SHOWN))
+        return torch.cat(drawn)
 
     def export(self) -> dict[str, Tensor]:
         """The generator's weights, in half precision."""

@@ -90,7 +90,7 @@ def sample(
 
     cat photo.jpg | gencli stylize - @ink -o - > painted.png
     """
-    from gencli.core import device, images, outputs
+    from gencli.core import images, outputs
     from gencli.core.decode import DEFAULT_MAX_PIXELS
     from gencli.stylize import optimize
 
@@ -116,10 +116,8 @@ def sample(
     targets = outputs.plan([_stem(content) for content in contents], output, suffix=suffix, format=format)
     if save_every and any(target.path is None for target in targets):
         raise UsageError("--save-every cannot write to standard output", "name a file with -o")
-    runtime = device.start(common.device, common.precision, common.threads)
-    seed = device.new_seed() if common.seed is None else common.seed
-    if common.seed is None:
-        console.note(f"seed {seed}")
+    runtime = common.start()
+    seed = console.seed(common)
     backbone = optimize.load_backbone(options, runtime)
     for height, width in extents:
         optimize.check_memory(images.fit(height, width, options.size), options, backbone, runtime)

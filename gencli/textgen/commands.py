@@ -76,7 +76,7 @@ def sample(
 
     cat prompt.txt | gencli textgen --prompt - --top-p 0.9 --stop END
     """
-    from gencli.core import device, outputs
+    from gencli.core import outputs
     from gencli.textgen import sampling, writer
 
     console = Console.start(common)
@@ -86,11 +86,9 @@ def sample(
     target = None if output is None or str(output) == "-" else outputs.plan_text(output)
     if prompt == "-":
         prompt = _standard_input()
-    runtime = device.start(common.device, common.precision, common.threads)
-    seed = device.new_seed() if common.seed is None else common.seed
+    runtime = common.start()
     loaded = writer.load(model, runtime)
-    if common.seed is None:
-        console.note(f"seed {seed}")
+    seed = console.seed(common)
     began, texts = time.monotonic(), [""] * len(rows)
     streams = len(rows) == 1 and target is None and not console.as_json and not choose
     before = "" if echo else prompt
@@ -207,12 +205,11 @@ def evaluate(common: Common, model: Model = None, data: Tested = None) -> None:
 
         gencli textgen evaluate --model mine --data other-book.txt
     """
-    from gencli.core import device
     from gencli.textgen import evaluation, writer
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
-    seed = device.new_seed() if common.seed is None else common.seed
+    runtime = common.start()
+    seed = console.seed(common)
     loaded = writer.load(model, runtime)
     figures = evaluation.evaluate(loaded, data or [], runtime, seed, console.stages("bytes"))
     console.figures(loaded.name, figures, seed=seed)

@@ -113,17 +113,15 @@ def sample(
 
     gencli vae sample --model letters --class Q --files -o q-{i:03}.png
     """
-    from gencli.core import device, images, outputs
+    from gencli.core import images, outputs
     from gencli.vae import trained
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
-    seed = device.new_seed() if common.seed is None else common.seed
+    runtime = common.start()
     loaded = trained.load(model, runtime)
     label = loaded.label(class_)
     targets = outputs.plan([loaded.name] * (1 if grid else count), output, suffix="")
-    if common.seed is None:
-        console.note(f"seed {seed}")
+    seed = console.seed(common)
     began = time.monotonic()
     pictures = loaded.drawn(count, seed, temperature, label)
     sheets = [images.grid(pictures)] if grid else list(pictures)
@@ -145,11 +143,11 @@ def reconstruct(
     """
     import torch
 
-    from gencli.core import device, images, outputs
+    from gencli.core import images, outputs
     from gencli.vae import trained
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
+    runtime = common.start()
     loaded = trained.load(model, runtime)
     labels = loaded.labels(len(pictures), class_)
     given = torch.cat([loaded.fitted(images.load(picture)) for picture in pictures])
@@ -188,11 +186,11 @@ def draw_map(
 
         gencli vae map --model faces --axes 3,7 --range 3 --show manifold -o plane.png
     """
-    from gencli.core import device, outputs
+    from gencli.core import outputs
     from gencli.vae import maps, trained
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
+    runtime = common.start()
     if show not in maps.KINDS:
         raise UsageError(f"there is no map {show}", f"choose one of {', '.join(maps.KINDS)}")
     chosen = None if axes is None else whole_numbers("--axes", axes)
@@ -250,10 +248,10 @@ def walk(
     from gencli.vae.training import normal
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
+    runtime = common.start()
     if path not in paths.PATHS:
         raise UsageError(f"there is no path {path}", f"choose one of {', '.join(paths.PATHS)}")
-    seed = device.new_seed() if common.seed is None else common.seed
+    seed = console.seed(common)
     loaded = trained.load(model, runtime)
     labels = loaded.labels(1, class_)
     film = animations.plan(loaded.name, output, suffix="walk")
@@ -262,8 +260,6 @@ def walk(
         stops = loaded.encode(given, None if labels is None else labels.expand(len(given)))
     else:
         stops = normal((points, loaded.net.latent), device.generator(seed), torch.device("cpu")) * temperature
-    if common.seed is None:
-        console.note(f"seed {seed}")
     began = time.monotonic()
 
     def draw(some: Tensor) -> Tensor:
@@ -311,11 +307,11 @@ def edit(
 
         gencli vae edit --model faces --list
     """
-    from gencli.core import device, images, outputs
+    from gencli.core import images, outputs
     from gencli.vae import concepts, editing, trained
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
+    runtime = common.start()
     wishes, steps = weighted("--attribute", attributes or []), numbers("--strengths", strengths)
     box = None if crop is None else _box(crop)
     _check_edit(pictures, wishes, (with_, without), listed=listed, strip=strip, learnt=bool(data))
@@ -404,12 +400,11 @@ def evaluate(
 
         gencli vae evaluate --model mine --samples 500
     """
-    from gencli.core import device
     from gencli.vae import evaluation, trained
 
     console = Console.start(common)
-    runtime = device.start(common.device, common.precision, common.threads)
-    seed = device.new_seed() if common.seed is None else common.seed
+    runtime = common.start()
+    seed = console.seed(common)
     loaded = trained.load(model, runtime)
     with console.bar("reading pictures", units="pictures") as bar:
         held = trained.held_out(loaded, data, data_root, bar.update)

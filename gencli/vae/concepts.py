@@ -88,7 +88,7 @@ def learn(loaded: Trained, pictures: PictureSet, held_out: PictureSet) -> dict[s
 
     Those that all pictures have, or none, are left out. Raises UsageError for pictures without labels.
     """
-    some = pictures.subset(torch.arange(ENOUGH) * len(pictures) // ENOUGH) if len(pictures) > ENOUGH else pictures
+    some = pictures.spread(ENOUGH)
     names, known = known_attributes(some)
     _, judged = known_attributes(held_out)
     latents, tested = loaded.encode_all(some), loaded.encode_all(held_out)

@@ -6,8 +6,8 @@ import torch
 
 from gencli.core import backbones
 from gencli.core.datasets import Report
-from gencli.core.device import Runtime, generator, memory_format
-from gencli.core.metrics import frechet_distance, picture_moments
+from gencli.core.device import Runtime, generator
+from gencli.core.metrics import Likeness
 from gencli.core.pictures import PictureSet, in_order
 from gencli.core.stages import Stage, unwatched
 from gencli.vae.losses import importance_weighted, reparameterize
@@ -16,7 +16,6 @@ from gencli.vae.trained import Trained
 from gencli.vae.training import measured, normal
 
 AT_ONCE = 2000  # latents decoded side by side
-SEEN_AT_ONCE = 32  # pictures: more no longer fit the processor's cache
 COMPARED = 2000  # pictures of either kind, at most, in a Fréchet distance
 
 
@@ -70,10 +69,5 @@ def frechet(loaded: Trained, pictures: PictureSet, seed: int) -> float:
 
     Raises GencliError for fewer than 2 pictures.
     """
-    count, device = min(len(pictures), COMPARED), loaded.runtime.device
-    backbone = backbones.load(device=device)
-    backbone.to(memory_format=memory_format(device))  # type: ignore[call-overload]
-    shown = pictures.subset(torch.arange(count) * len(pictures) // count)
-    real = picture_moments(backbone, (batch.pictures for batch in in_order(shown, SEEN_AT_ONCE, device=device)))
-    drawn = picture_moments(backbone, loaded.drawn(count, seed).split(SEEN_AT_ONCE))
-    return frechet_distance(real, drawn)
+    shown = pictures.spread(COMPARED)
+    return Likeness(backbones.load(device=loaded.runtime.device), shown).distance(loaded.drawn(len(shown), seed))

@@ -145,7 +145,7 @@ class VaeRecipe(Recipe):
     def preview(self) -> Image.Image:
         """Held-out pictures above what comes back of them, and pictures drawn from the prior."""
         net = self.best.eval()
-        shown = self.held_out.subset(torch.linspace(0, len(self.held_out) - 1, min(SHOWN, len(self.held_out))).long())
+        shown = self.held_out.spread(SHOWN)
         (batch,) = in_order(shown, SHOWN, device=self.runtime.device)
         labels = batch.labels if net.classes else None
         mean, _ = net.encode(batch.pictures, labels)

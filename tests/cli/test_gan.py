@@ -33,6 +33,7 @@ def test_a_generator_is_trained_and_draws(here: Path, capsys: Captured) -> None:
     config = json.loads((folder / "config.json").read_text())
     assert config["finished"] and config["kind"] == "generator" and config["classes"] == []
     assert list((folder / "samples").glob("*.png"))
+    assert config["training"]["best"] == config["training"]["evaluation"]["frechet"] > 0
     assert run(["gan", "sample", "--model", "mine", "--count", "6", "--seed", "2"]) == 0
     assert run(["gan", "--model", "latest", "--count", "6", "--seed", "2", "--json", "-o", "again.png"]) == 0
     path, line = capsys.readouterr().out.splitlines()
