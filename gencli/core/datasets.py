@@ -43,7 +43,7 @@ def load(
     size: int,
     channels: int = 3,
     split: Split = "train",
-    root: Path | None = None,
+    root: str | Path | None = None,
     report: Report | None = None,
     limit: int | None = None,
     crop: Crop | None = None,
@@ -109,7 +109,7 @@ def train_and_test(
     *,
     size: int,
     channels: int = 3,
-    root: Path | None = None,
+    root: str | Path | None = None,
     report: Report | None = None,
     limit: int | None = None,
     crop: Crop | None = None,
@@ -149,13 +149,13 @@ def described(data: Sequence[str], learnt: PictureSet) -> dict[str, Any]:
     return {"names": names, "name": learnt.name, "fingerprint": learnt.fingerprint}
 
 
-def find(data: str | Path | Sequence[str | Path], root: Path | None = None) -> Layout:
+def find(data: str | Path | Sequence[str | Path], root: str | Path | None = None) -> Layout:
     """Where the pictures of `data` are. A known set that is not there is downloaded if that can be done.
 
     Raises UsageError for a name that means nothing, MissingError for a known set that has to be put there.
     """
     if isinstance(data, str) and data in catalogue.names():
-        return catalogue.find(data, root or files.home() / "data")
+        return catalogue.find(data, Path(root) if root else files.home() / "data")
     paths = [Path(one).expanduser() for one in ([data] if isinstance(data, str | Path) else data)]
     if len(paths) == 1 and not paths[0].exists():
         raise UsageError(

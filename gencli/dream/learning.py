@@ -26,7 +26,7 @@ def train(
     name: str,
     options: BackboneTraining | None = None,
     *,
-    data_root: Path | None = None,
+    data_root: str | Path | None = None,
     seed: int | None = None,
     resume: bool = False,
     runtime: Runtime | None = None,

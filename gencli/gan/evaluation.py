@@ -104,7 +104,9 @@ def neighbours(judgement: Judgement, pictures: PictureSet, count: int) -> Image.
     return to_pillow(grid(torch.cat([judgement.samples[closest], theirs.expand(-1, 3, -1, -1)]), columns=len(closest)))
 
 
-def compared(loaded: Trained, data: Sequence[str] | None, root: Path | None, count: int, report: Report) -> PictureSet:
+def compared(
+    loaded: Trained, data: Sequence[str] | None, root: str | Path | None, count: int, report: Report
+) -> PictureSet:
     """Pictures to compare samples with, as the model draws them, evenly spread: of `data`, or those it learnt from.
 
     Raises GencliError when these are not there any more, UsageError when they do not know its classes.

@@ -29,7 +29,7 @@ def train(
     name: str,
     options: VaeTraining | None = None,
     *,
-    data_root: Path | None = None,
+    data_root: str | Path | None = None,
     base: str | None = None,
     seed: int | None = None,
     resume: bool = False,

@@ -128,7 +128,7 @@ class Trained:
         return self.decode(latents, labels)
 
 
-def held_out(loaded: Trained, data: Sequence[str] | None, root: Path | None, report: Report | None) -> PictureSet:
+def held_out(loaded: Trained, data: Sequence[str] | None, root: str | Path | None, report: Report | None) -> PictureSet:
     """Pictures a model was not trained on: of `data`, or what was held out of its own set.
 
     Raises GencliError when its own set is not there any more, or not as it was.
@@ -156,7 +156,7 @@ def held_out(loaded: Trained, data: Sequence[str] | None, root: Path | None, rep
 
 
 def parts(
-    loaded: Trained, data: Sequence[str], root: Path | None, report: Report | None, limit: int | None = None
+    loaded: Trained, data: Sequence[str], root: str | Path | None, report: Report | None, limit: int | None = None
 ) -> tuple[PictureSet, PictureSet]:
     """The two parts of a set as the model was or would be trained on it: to learn from, and held out.
 
