@@ -235,7 +235,7 @@ def walk(
 
     A file's ending says what is made: .gif, .webp, .png, .mp4; f-{i:03}.png makes pictures.
 
-        gencli vae walk me.jpg you.jpg --model faces --path sphere -o us.gif
+        gencli vae walk me.jpg you.jpg --path sphere -o us.gif
 
         gencli vae walk --points 6 --seed 1
 
@@ -297,15 +297,15 @@ def edit(
 
     A model learns what the labels of its pictures name when it is trained; more with --data, or from examples.
 
-        gencli vae edit me.jpg --model faces --attribute smiling=2 --attribute glasses=-1
+        gencli vae edit me.jpg --attribute smiling=2 --attribute glasses=-1
 
-        gencli vae edit me.jpg --model faces --attribute beard --put-back -o bearded.jpg
+        gencli vae edit me.jpg --attribute beard --put-back -o bearded.jpg
 
-        gencli vae edit me.jpg --model faces --strip -o strips.png
+        gencli vae edit me.jpg --strip -o strips.png
 
-        gencli vae edit me.jpg --model faces -a moustache --with MOUSTACHES --without SHAVEN
+        gencli vae edit me.jpg -a moustache --with MOUSTACHES --without SHAVEN
 
-        gencli vae edit --model faces --list
+        gencli vae edit --list
     """
     from gencli.core import images, outputs
     from gencli.vae import concepts, editing, trained

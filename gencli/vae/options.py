@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar
 from gencli.core.errors import UsageError
 from gencli.core.options import Flag, Training
 
-FACES, DIGITS = "digits", "digits"  # models that ship
+FACES, DIGITS = "faces", "digits"  # models that ship
 
 SMALL = 32  # pixels of a side up to which grey pictures count as small: digits, letters
 LATENT = {"small": 20, "large": 128}

@@ -61,8 +61,9 @@ def test_pictures_in_files_of_their_own(here: Path, capsys: Captured) -> None:
 def test_classes_are_drawn_by_name(here: Path, capsys: Captured) -> None:
     train("letters", "--conditional")
     assert run(["vae", "sample", "--model", "letters", "--class", "Q", "--count", "2", "-o", "q.png"]) == 0
-    assert run(["vae", "sample", "--model", "letters", "--class", "q"]) == 2
-    assert "letters has no class q" in capsys.readouterr().err
+    assert run(["vae", "sample", "--model", "letters", "--class", "q", "--count", "2"]) == 0
+    assert run(["vae", "sample", "--model", "letters", "--class", "qu"]) == 2
+    assert "letters has no class qu" in capsys.readouterr().err
     assert run(["vae", "reconstruct", "@face", "--model", "letters"]) == 2
     assert "reads pictures of a class" in capsys.readouterr().err
     train("plain")

@@ -6,7 +6,7 @@ import pytest
 
 from gencli.core.names import known_as
 
-NAMES = ("Wearing_Hat", "open-mouth", "Male", "big nose")
+NAMES = ("Wearing_Hat", "open-mouth", "Male", "big nose", "a", "A")
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,8 @@ NAMES = ("Wearing_Hat", "open-mouth", "Male", "big nose")
         ("Open_Mouth", "open-mouth"),
         (" male ", "Male"),
         ("BIG-NOSE", "big nose"),
+        ("a", "a"),
+        ("A", "A"),
         ("hat", None),
         ("", None),
     ],

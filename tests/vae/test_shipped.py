@@ -1,4 +1,4 @@
-"""The autoencoder that ships: it is what its card says, and draws digits."""
+"""The autoencoders that ship: they are what their card says, and draw faces and digits."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from PIL import Image
 from gencli.app import run
 from gencli.core import files, store
 from gencli.core.device import Runtime
-from gencli.vae import trained
+from gencli.core.drawn.faces import ATTRIBUTES, draw_variations
+from gencli.vae import concepts, trained
 
 CPU = Runtime(torch.device("cpu"))
 CARD = files.built_in_folder() / "README.md"
 
 
-@pytest.mark.parametrize("name", ["digits"])
+@pytest.mark.parametrize("name", ["faces", "digits"])
 def test_the_card_tells_the_file(name: str) -> None:
     model = store.find("vae", name)
     assert model.state == "built in"
@@ -39,19 +40,47 @@ def test_everything_works_from_a_bare_install(here: Path, capsys: pytest.Capture
     for words in (
         ["sample", "--count", "4", "--seed", "1"],
         ["sample", "--count", "1", "--files", "--seed", "2", "-o", "me.png"],
+        ["sample", "--model", "digits", "--seed", "1"],
         ["reconstruct", "me.png"],
         ["map", "--steps", "8", "--show", "manifold"],
         ["walk", "--frames", "4", "--seed", "1"],
-        ["edit", "me.png", "--attribute", "6=2"],
+        ["edit", "me.png", "--attribute", "smiling=2"],
         ["edit", "--list"],
     ):
         assert run(["vae", *words]) == 0, words
     found = capsys.readouterr().out.splitlines()
-    assert found[:6] == [
-        *("digits.png", "me.png", "digits-reconstructed.png", "digits-map.png", "digits-walk.gif", "me-edit.png"),
-    ]
-    assert {line.split("\t")[0] for line in found[6:]} == set("0123456789")
-    assert Image.open("me.png").size == (28, 28)
+    assert found[:7] == [
+        *("faces.png", "me.png", "digits.png", "faces-reconstructed.png"),
+        *("digits-map.png", "faces-walk.gif", "me-edit.png"),
+    ]  # fmt: skip
+    assert {line.split("\t")[0] for line in found[7:]} == set(ATTRIBUTES)
+    assert Image.open("me.png").size == (64, 64)
+
+
+def test_faces_come_back_as_they_were() -> None:
+    """Drawn faces it has not seen: nearer to themselves than to any other."""
+    loaded = trained.load("faces", CPU)
+    pictures = torch.from_numpy(draw_variations(20, 5, "smiling")[0]).float() / 255
+    returned = loaded.decode(loaded.encode(pictures))
+    errors = (returned[:, None] - pictures).square().mean((2, 3, 4)).sqrt()
+    assert errors.argmin(1).tolist() == [*range(20)]
+    assert float(errors.diagonal().mean()) < 0.1
+
+
+@pytest.mark.parametrize("attribute", ["smiling", "glasses", "dark-skin", "hat"])
+def test_an_edit_does_what_drawing_it_otherwise_does(attribute: str) -> None:
+    """The change is more like that of the same attribute in the drawing than like that of any other."""
+    loaded = trained.load("faces", CPU)
+    known = concepts.load(loaded.folder)
+    assert [*known] == [*ATTRIBUTES]
+    without = torch.from_numpy(draw_variations(40, 6, attribute)[0]).float() / 255
+    latents = loaded.encode(without)
+    change = (loaded.decode(latents + known[attribute].vector) - loaded.decode(latents)).flatten()
+    alike = {}
+    for other in ATTRIBUTES:
+        before, after = (torch.from_numpy(faces).float() / 255 for faces in draw_variations(40, 6, other))
+        alike[other] = float(torch.corrcoef(torch.stack([change, (after - before).flatten()]))[0, 1])
+    assert max(alike, key=lambda name: alike[name]) == attribute, alike
 
 
 def test_digits_lie_in_the_plane_by_kind() -> None:
