@@ -57,7 +57,14 @@ Tested = Annotated[
     typer.Option("--data", help="Pictures to compare with, as in `train`.", show_default="those it was trained on"),
 ]
 Samples = Annotated[int, typer.Option("--samples", min=2, help="Pictures drawn, and pictures of the set, at most.")]
-Backbone = Annotated[str, typer.Option("--backbone", help="The network in whose features pictures are compared.")]
+Backbone = Annotated[
+    str | None,
+    typer.Option(
+        "--backbone",
+        help="The network in whose features pictures are compared.",
+        show_default=f"{BACKBONE}, and Inception where it is there",
+    ),
+]
 Neighbours = Annotated[
     str | None,
     typer.Option("--neighbours", help="Also a sheet of the samples nearest to a picture of the set, and these."),
@@ -169,7 +176,7 @@ def evaluate(
     data: Tested = None,
     data_root: DataRoot = None,
     samples: Samples = 2000,
-    backbone: Backbone = BACKBONE,
+    backbone: Backbone = None,
     neighbours: Neighbours = None,
 ) -> None:
     """Measure a generator: its pictures beside those it learnt from, in what a network sees.

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gencli.core import backbones, datasets, metrics
+from gencli.core import backbones, datasets, metrics, weights
 from gencli.core.device import memory_format
 from gencli.core.errors import GencliError
 from gencli.core.images import grid, to_pillow
@@ -19,7 +19,10 @@ from gencli.core.pictures import PictureSet
 from gencli.core.probes import logistic
 from gencli.core.stages import Report, Stage, unwatched
 from gencli.gan import conditions
+from gencli.gan.options import BACKBONE
 from gencli.gan.trained import Trained
+
+INCEPTION = "inception_v3"
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Judgement:
 
 
 def evaluate(
-    loaded: Trained, pictures: PictureSet, count: int, seed: int, backbone: str, stage: Stage = unwatched
+    loaded: Trained, pictures: PictureSet, count: int, seed: int, backbone: str | None = None, stage: Stage = unwatched
 ) -> Judgement:
     """Compare `count` drawn pictures with those of a set, in a backbone's features, all as tensors.
 
@@ -45,27 +48,20 @@ def evaluate(
       generator that has learnt its pictures by heart has a large share.
     - `as_asked`, of a conditional one: how many samples a classifier takes for the class they were asked to be.
 
+    Without a `backbone` it is the one that ships, and where Inception's weights are there, its distances come too, as
+    papers have them: `inception_frechet` and `inception_kernel`.
+
     Raises GencliError for fewer than 2 pictures.
     """
     if len(pictures) < 2:
         raise GencliError(f"{len(pictures)} picture(s) have no spread to compare", "give at least 2")
-    device = loaded.runtime.device
-    seer = backbones.load(backbone, device=device)
-    seer.to(memory_format=memory_format(device))  # type: ignore[call-overload]
-    with stage("looking at pictures") as told:
-        real = metrics.features(seer, _in_parts(pictures.pictures.float() / 255, told))
     samples = loaded.drawn(count, seed)
-    with stage("looking at samples") as told:
-        fake = metrics.features(seer, _in_parts(samples, told))
-    moments = [Moments() for _ in range(2)]
-    for one, rows in zip(moments, (real, fake), strict=True):
-        one.add(rows)
+    real, fake = _seen(backbone or BACKBONE, pictures, samples, loaded.runtime.device, stage)
     precision, recall = metrics.precision_recall(real, fake)
     apart, nearest = torch.cdist(fake, real).min(1)
     own = torch.cdist(real, real).fill_diagonal_(torch.inf).amin(1)
     figures = {
-        "frechet": frechet_distance(*moments),
-        "kernel": metrics.kernel_distance(real, fake),
+        **_distances(real, fake),
         "precision": precision,
         "recall": recall,
         "coverage": metrics.coverage(real, fake),
@@ -79,7 +75,30 @@ def evaluate(
         asked = loaded.labels(count, ())
         if asked is not None and loaded.classes == pictures.classes:
             figures["as_asked"] = float((found == asked).double().mean())
+    if backbone is None and weights.is_here(INCEPTION):
+        found_there = _distances(*_seen(INCEPTION, pictures, samples, loaded.runtime.device, stage))
+        figures |= {f"inception_{name}": value for name, value in found_there.items()}
     return Judgement(figures, classes, nearest, apart, samples)
+
+
+def _seen(
+    backbone: str, pictures: PictureSet, samples: Tensor, device: torch.device, stage: Stage
+) -> tuple[Tensor, Tensor]:
+    """What a backbone sees in the pictures of a set (N, F), and in samples (M, F)."""
+    seer = backbones.load(backbone, device=device)
+    seer.to(memory_format=memory_format(device))  # type: ignore[call-overload]
+    with stage(f"{backbone} looks at pictures") as told:
+        real = metrics.features(seer, _in_parts(pictures.pictures.float() / 255, told))
+    with stage(f"{backbone} looks at samples") as told:
+        fake = metrics.features(seer, _in_parts(samples, told))
+    return real, fake
+
+
+def _distances(real: Tensor, fake: Tensor) -> dict[str, float]:
+    moments = [Moments() for _ in range(2)]
+    for one, rows in zip(moments, (real, fake), strict=True):
+        one.add(rows)
+    return {"frechet": frechet_distance(*moments), "kernel": metrics.kernel_distance(real, fake)}
 
 
 def classified(rows: Tensor, labels: Tensor, classes: int, others: Tensor) -> Tensor:

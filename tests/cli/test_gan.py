@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from gencli.app import run
+from gencli.core import weights
+from gencli.gan import evaluation
 
 Captured = pytest.CaptureFixture[str]
 TRAIN = ["--size", "16", "--latent", "4", "--widths", "8,8", "--d-widths", "8,8", "--batch-size", "8", "--seed", "1"]
@@ -106,6 +108,19 @@ def test_it_is_measured_beside_its_pictures(here: Path, capsys: Captured) -> Non
     assert run(words) == 0
     assert capsys.readouterr().out.splitlines()[0].startswith("frechet\t")
     assert run([*words, "--data", "@faces:30"]) == 2
+
+
+def test_inception_looks_too_where_it_is_there(here: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    train("mine")
+    monkeypatch.setattr(evaluation, "INCEPTION", "vgg-mini")  # ships, and so can stand for it
+    monkeypatch.setattr(weights, "is_here", lambda name: True)
+    capsys.readouterr()
+    words = ["gan", "evaluate", "--model", "mine", "--samples", "20", "--seed", "1", "--json"]
+    assert run(words) == run([*words, "--backbone", "vgg-mini"]) == 0
+    both, alone = records(capsys)
+    assert both["inception_frechet"] == both["frechet"] == alone["frechet"]
+    assert both["inception_kernel"] == both["kernel"]
+    assert "inception_frechet" not in alone
 
 
 def test_a_run_goes_on_where_it_was(here: Path, capsys: Captured) -> None:
