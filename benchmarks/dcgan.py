@@ -47,7 +47,7 @@ from gencli.gan.training import GanRecipe, batches, form, settled
 SEED, SIZE, BATCH, RATE = 1, 64, 64, 2e-4
 FILES = 2048  # JPEG files: enough for a DataLoader, which does not know that they come again
 SAMPLES = 2_000
-TURNS, STEPS = 7, 8  # of each, and how long a turn is
+TURNS, STEPS = 7, 5  # of each, and how long a turn is
 ASKED_RATIO, ASKED_SHARE, ASKED_TIME = 1.05, 0.85, 0.5
 CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
 

@@ -16,6 +16,7 @@ CONDITIONS = ("projection", "multiply")
 LOSSES = ("ns", "minimax", "lsgan", "hinge", "wgan", "relativistic")
 WITH_TARGETS = ("ns", "minimax", "lsgan")  # losses whose verdicts have labels, which can be smoothed and made noisy
 OPTIMIZERS = ("adam", "rmsprop")
+R1 = 0.05  # with 1, discriminators learnt too little in an hour on a CPU
 
 PAPER: Mapping[str, Any] = {
     "loss": "ns",
@@ -123,7 +124,9 @@ class GanTraining(Training):
     ] = None
     r1: Annotated[
         float | None,
-        Flag("Weight of the discriminator's R1 penalty.", minimum=0, shown_default="1, but 0 for wgan and wgan-gp"),
+        Flag(
+            "Weight of the discriminator's R1 penalty.", minimum=0, shown_default=f"{R1:g}, but 0 for wgan and wgan-gp"
+        ),
     ] = None
     r1_every: Annotated[int, Flag("Steps from one R1 penalty to the next, which then weighs so much more.", 1)] = 8
     label_noise: Annotated[float, Flag("The discriminator's labels are off by up to this.", 0, 1)] = 0.0
@@ -139,7 +142,7 @@ class GanTraining(Training):
     ] = None
     flip: Annotated[bool, Flag("Mirror half of the pictures, left to right.")] = False
 
-    batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 64
+    batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 32
     d_steps: Annotated[int, Flag("The discriminator's steps for each of the generator's.", minimum=1)] = 1
     optimizer: Annotated[str, Flag("How the weights are changed.", choices=OPTIMIZERS)] = "adam"
     rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 1e-3

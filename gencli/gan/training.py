@@ -20,7 +20,7 @@ from gencli.core.recipe import Recipe, up_and_down
 from gencli.core.tensors import halved
 from gencli.gan import augment, losses, networks
 from gencli.gan.networks import Discriminator, Form, Generator
-from gencli.gan.options import GanTraining
+from gencli.gan.options import R1, GanTraining
 from gencli.gan.referee import Evidence, Referee
 
 WARM_UP = 0.02  # share of the training in which the rate rises
@@ -29,7 +29,7 @@ MEASURED = 8  # batches that give the running mean's batch norms their statistic
 COMPARED = 64  # samples and pictures that the referee compares
 MEASURED_ON = 500  # pictures, at most, that a Fréchet distance is measured from
 DRAWN_AT_ONCE = 64
-CHANNELS, LEAST, MOST = 1024, 32, 256  # of gencli's networks: times the side; at least; at most
+CHANNELS, LEAST, MOST = 512, 16, 128  # of gencli's networks: times the side; at least; at most
 
 
 class GanRecipe(Recipe):
@@ -290,7 +290,7 @@ def settled(options: GanTraining, learnt: PictureSet) -> GanTraining:
         loss="wgan" if wasserstein else options.loss,
         gradient_penalty=penalty,
         clip_weights=clip,
-        r1=(0.0 if wasserstein else 1.0) if options.r1 is None else options.r1,
+        r1=(0.0 if wasserstein else R1) if options.r1 is None else options.r1,
         augment=augment.strength(len(learnt)) if options.augment is None else options.augment,
     )
 
