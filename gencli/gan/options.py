@@ -16,7 +16,7 @@ CONDITIONS = ("projection", "multiply")
 LOSSES = ("ns", "minimax", "lsgan", "hinge", "wgan", "relativistic")
 WITH_TARGETS = ("ns", "minimax", "lsgan")  # losses whose verdicts have labels, which can be smoothed and made noisy
 OPTIMIZERS = ("adam", "rmsprop")
-R1 = 0.05  # with 1, discriminators learnt too little in an hour on a CPU
+R1 = 0.05  # between 0.01 and 0.1, which both did better than 1 in minutes on a CPU; longer games were not tried
 
 PAPER: Mapping[str, Any] = {
     "loss": "ns",
