@@ -28,14 +28,15 @@ class Evidence:
 
     `ahead` in [0, 1]: of pairs, one real and one drawn, how often the real one is preferred. `rejected`: −log σ of the
     logits of what was drawn, 0 and more. `diversity` and `wanted`: mean absolute difference of two samples, and of two
-    pictures of the set. `change`: of the samples since the last look. `worst`: the largest absolute loss.
+    pictures of the set. `changed`: whether the generator's weights did since the last look. `worst`: the largest
+    absolute loss.
     """
 
     ahead: float
     rejected: float
     diversity: float
     wanted: float
-    change: float
+    changed: bool
     worst: float
 
 
@@ -64,7 +65,7 @@ class Referee:
             "winning": not self.critic and seen.ahead >= AHEAD and seen.rejected >= REJECTED,
             "alike": self.looks > EARLY and seen.wanted >= SAME and self._share(seen) < ALIKE,
             "same": seen.wanted < SAME,
-            "frozen": seen.change == 0,
+            "frozen": not seen.changed,
         }
         told = []
         for name, words_for_it in words.items():

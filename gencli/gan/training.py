@@ -202,13 +202,13 @@ class GanRecipe(Recipe):
             self.generator.eval()
             drawn = self.generator(self.fixed, self.fixed_labels).float().cpu()
             self.generator.train()
-        before, self.game.samples = self.game.samples, drawn
+            before, self.game.norms = self.game.norms, norms(self.generator)
         seen = Evidence(
             means["ahead"],
             means["rejected"],
             diversity(drawn),
             self.wanted,
-            1.0 if before is None else float((drawn - before).abs().mean()),
+            before is None or not torch.equal(before, self.game.norms),
             max(abs(means["d_loss"]), abs(means["g_loss"])) if self.options.loss != "wgan" else 0.0,
         )
         return self.referee.look(seen)
@@ -219,13 +219,13 @@ class _Game:
 
     def __init__(self) -> None:
         self.steps, self.measured = 0, -1
-        self.samples: Tensor | None = None  # the referee's last look at them
+        self.norms: Tensor | None = None  # of the generator's weights when the referee last looked
 
     def state_dict(self) -> dict[str, Any]:
-        return {"steps": self.steps, "samples": self.samples}
+        return {"steps": self.steps, "norms": self.norms}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.steps, self.samples, self.measured = state_dict["steps"], state_dict["samples"], -1
+        self.steps, self.norms, self.measured = state_dict["steps"], state_dict["norms"], -1
 
 
 def optimizer(net: nn.Module, options: GanTraining, rate: float) -> torch.optim.Optimizer:
@@ -253,6 +253,11 @@ def diversity(pictures: Tensor) -> float:
     count = len(pictures)
     weights = 2 * torch.arange(count, dtype=pictures.dtype) - count + 1
     return float((weights @ ordered).mean()) / (count * (count - 1) / 2)
+
+
+def norms(net: nn.Module) -> Tensor:
+    """The norm of each of a network's weights, in float64: the same only as long as none of them changes."""
+    return torch.stack([weight.detach().to("cpu").double().norm() for weight in net.parameters()])
 
 
 def batches(pictures: PictureSet, options: GanTraining, runtime: Runtime, seed: int) -> PictureBatches:
