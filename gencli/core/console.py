@@ -181,7 +181,7 @@ class Console:
         name: str,
         options: Options,
         common: Common,
-        figures: Callable[[Mapping[str, Any]], Mapping[str, float]],
+        figures: Sequence[str],
         measured: Callable[[Progress], None] | None = None,
         *,
         units: str = "pictures",
@@ -192,8 +192,9 @@ class Console:
         """Carry out the training of an art, watched by a bar, and say where the model is.
 
         `train` is called with what all trainings take and with what is `given` beside, which a resume is told again;
-        a resumed run knows its `base`. `figures` of each log line stand beside the bar, `measured` is called whenever
-        there are some on held-out data. `units` are those of reading.
+        a resumed run knows its `base`. `figures` of each log line stand beside the bar (`tokens/s`: its `tokens` times
+        its steps a second), `measured` is called whenever there are some on held-out data. `units` are those of
+        reading.
         """
         from gencli.core import runs
 
@@ -219,7 +220,7 @@ class Console:
     def _watching(
         self,
         name: str,
-        figures: Callable[[Mapping[str, Any]], Mapping[str, float]],
+        figures: Sequence[str],
         measured: Callable[[Progress], None] | None = None,
     ) -> Iterator[Callable[[Progress], None]]:
         """What a training reports to: a bar with the `figures` of each log line, JSON lines where they are wanted,
@@ -234,13 +235,23 @@ class Console:
                 line = progress.line or {}
                 # in so many steps, or the clock ends it
                 steps = progress.step / progress.fraction if progress.fraction else progress.steps
-                bars[0].update(progress.step, steps, figures(line))
+                bars[0].update(progress.step, steps, _named(line, figures))
                 if line and self.as_json:
                     self.record(line)
                 if measured and "evaluation" in line:
                     measured(progress)
 
             yield report
+
+
+def _named(line: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    """What a log line has of these figures."""
+    found = {}
+    for name in names:
+        counted = name.removesuffix("/s")
+        if counted in line:
+            found[name] = line[counted] * (1 if counted == name else line["rate"])
+    return found
 
 
 def blocks(label: str, texts: Mapping[str, str]) -> str:

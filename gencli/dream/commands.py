@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -50,16 +49,12 @@ def train(
         name,
         options,
         common,
-        _figures,
+        ("loss", "accuracy"),
         partial(_measured, console),
         resume=resume,
         data=data,
         data_root=data_root,
     )
-
-
-def _figures(line: Mapping[str, Any]) -> dict[str, float]:
-    return {name: line[name] for name in ("loss", "accuracy") if name in line}
 
 
 def _measured(console: Console, progress: Progress) -> None:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -234,16 +233,12 @@ def train(
         name,
         options,
         common,
-        _figures,
+        ("d_loss", "g_loss", "ahead"),
         partial(_measured, console),
         resume=resume,
         data=data,
         data_root=data_root,
     )
-
-
-def _figures(line: Mapping[str, Any]) -> dict[str, float]:
-    return {name: line[name] for name in ("d_loss", "g_loss", "ahead") if name in line}
 
 
 def _measured(console: Console, progress: Progress) -> None:

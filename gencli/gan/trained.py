@@ -13,9 +13,8 @@ from torch import Tensor
 
 from gencli.core import store
 from gencli.core.device import Runtime, generator
-from gencli.core.errors import UsageError
 from gencli.core.images import grid, to_pillow
-from gencli.core.names import known_as
+from gencli.core.names import class_number
 from gencli.gan import networks
 from gencli.gan.networks import Form, Generator
 
@@ -37,19 +36,16 @@ class Trained:
         """The names of the classes it has learnt to draw; none, if it is not conditional."""
         return tuple(self.config["classes"])
 
-    def label(self, name: str) -> int:
-        """The number of a class, by a name as `known_as` has it. Raises UsageError when there is none."""
-        if not self.classes:
-            raise UsageError(f"{self.name} has not learnt classes", "train one with --conditional")
-        if (found := known_as(name, self.classes)) is None:
-            raise UsageError(f"{self.name} has no class {name}", f"it has {', '.join(self.classes)}")
-        return self.classes.index(found)
-
     def labels(self, count: int, names: Sequence[str]) -> Tensor | None:
-        """The classes of so many pictures, (N,): those named in turn, or all; None for a model without any."""
+        """The classes of so many pictures, (N,): those named in turn, or all; None for a model without any.
+
+        Raises UsageError for names that it has not learnt.
+        """
         if not self.classes and not names:
             return None
-        known = torch.tensor([self.label(name) for name in names] or [*range(len(self.classes))])
+        known = torch.tensor(
+            [class_number(name, self.classes, self.name) for name in names] or [*range(len(self.classes))]
+        )
         return known[torch.arange(count) % len(known)]
 
     def shares(self, labels: Tensor) -> Tensor:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -165,7 +165,7 @@ def train(
         name,
         options,
         common,
-        _figures,
+        ("loss", "bits_per_char", "tokens/s"),
         partial(_measured, console),
         units="bytes",
         resume=resume,
@@ -173,13 +173,6 @@ def train(
         data=data,
         validation=validation,
     )
-
-
-def _figures(line: Mapping[str, Any]) -> dict[str, float]:
-    figures = {name: line[name] for name in ("loss", "bits_per_char") if name in line}
-    if "tokens" in line:
-        figures["tokens/s"] = line["tokens"] * line["rate"]
-    return figures
 
 
 def _measured(console: Console, progress: Progress) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -442,17 +442,13 @@ def train(
         name,
         options,
         common,
-        _figures,
+        ("loss", "reconstruction", "kl"),
         partial(_measured, console),
         resume=resume,
         base=base,
         data=data,
         data_root=data_root,
     )
-
-
-def _figures(line: Mapping[str, Any]) -> dict[str, float]:
-    return {name: line[name] for name in ("loss", "reconstruction", "kl") if name in line}
 
 
 def _measured(console: Console, progress: Progress) -> None:

@@ -17,7 +17,7 @@ from gencli.core.device import Runtime, generator
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture, grid, to_pillow
 from gencli.core.layouts import NoPartError
-from gencli.core.names import known_as
+from gencli.core.names import class_number
 from gencli.core.pictures import PictureSet, in_order, resize
 from gencli.vae import models
 from gencli.vae.models import Autoencoder
@@ -59,13 +59,7 @@ class Trained:
 
     def label(self, name: str | None) -> int | None:
         """The number of a class, None for none. Raises UsageError when the model and the wish do not fit."""
-        if name is None:
-            return None
-        if not self.classes:
-            raise UsageError(f"{self.name} has not learnt classes", "train one with --conditional")
-        if (found := known_as(name, self.classes)) is None:
-            raise UsageError(f"{self.name} has no class {name}", f"it has {', '.join(self.classes)}")
-        return self.classes.index(found)
+        return None if name is None else class_number(name, self.classes, self.name)
 
     def labels(self, count: int, name: str | None) -> Tensor | None:
         """The class `name` for so many pictures, (N,); None for a model without classes.
