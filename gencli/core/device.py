@@ -171,7 +171,7 @@ def generator(seed: int, *stream: int) -> torch.Generator:
 def drawing_from(own: torch.Generator) -> Iterator[None]:
     """Let layers that only know PyTorch's own generator (`nn.Dropout`) draw from `own`, which moves on.
 
-    PyTorch's is left as it was.
+    PyTorch's is left as it was. What is drawn from `own` itself meanwhile comes again afterwards: draw it outside.
     """
     shared = _shared_generator(own.device)
     before = shared.get_state()

@@ -95,8 +95,8 @@ class GanRecipe(Recipe):
 
     def _teach_discriminator(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         options, net = self.options, self.discriminator
+        seen_real, seen_fake = self._changed(real), self._changed(fake)
         with drawing_from(self.luck), self.runtime.autocast():
-            seen_real, seen_fake = self._changed(real), self._changed(fake)
             on_real, on_fake = net(seen_real, labels).float(), net(seen_fake, labels).float()
         loss = losses.discriminator_loss(
             options.loss, on_real, on_fake, self._labels(on_real, 1 - options.smoothing), self._labels(on_fake, 0.0)
@@ -122,9 +122,11 @@ class GanRecipe(Recipe):
 
     def _teach_generator(self, fake: Tensor, real: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         net = self.discriminator.requires_grad_(False)
+        compared = self.options.loss == "relativistic"
+        seen_fake, seen_real = self._changed(fake), self._changed(real) if compared else None
         with drawing_from(self.luck), self.runtime.autocast():
-            on_fake = net(self._changed(fake), labels).float()
-            on_real = net(self._changed(real), labels).float() if self.options.loss == "relativistic" else None
+            on_fake = net(seen_fake, labels).float()
+            on_real = None if seen_real is None else net(seen_real, labels).float()
         loss = losses.generator_loss(self.options.loss, on_fake, on_real)
         self._change(self.generator, loss, "generator")
         net.requires_grad_(True)

@@ -15,7 +15,7 @@ from gencli.core.errors import UsageError
 from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Diverged, Progress, TrainingOptions
 from gencli.core.tensors import pack
-from gencli.gan import networks
+from gencli.gan import augment, networks
 from gencli.gan import training as gan
 from gencli.gan.options import GanTraining
 from gencli.gan.referee import Evidence, Referee
@@ -99,6 +99,24 @@ def test_it_learns_where_the_squares_are(tmp_path: Path) -> None:
     for drawn, columns, others in ((left, slice(2, 7), slice(9, 14)), (right, slice(9, 14), slice(2, 7))):
         assert float(drawn[:, columns].mean()) > 2 * float(drawn[:, others].mean())
     assert made.preview().width > 8 * 16
+
+
+def test_every_change_of_pictures_draws_numbers_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real ones, drawn ones, and those the generator learns from, step for step."""
+    pictures = blobs()
+    made = recipe(pictures, augment=1.0)
+    states: list[bytes] = []
+    changed = augment.augment
+
+    def noted(given: torch.Tensor, strength: float, draw: torch.Generator) -> torch.Tensor:
+        states.append(bytes(draw.get_state().numpy()))
+        return changed(given, strength, draw)
+
+    monkeypatch.setattr(augment, "augment", noted)
+    order = gan.batches(pictures, made.options, CPU, 1)
+    for index in range(3):
+        made.step(order.batch(0, index), 0.5)
+    assert len(states) == len(set(states)) == 9
 
 
 def test_the_discriminator_takes_its_steps_and_the_generator_one() -> None:
