@@ -14,8 +14,8 @@ turns'.
 In each turn, the convolutions that a step needs are also called alone, with the same shapes: what PyTorch's
 convolutions take is the floor below which no training of these networks comes, and its share of gencli's step is told.
 
-**Quality.** The preset trains for `--minutes`, then gencli's default for half of that. Both are judged by the Fréchet
-distance of 2,000 samples from the pictures, in the features of the network that ships.
+**Quality.** The same preset, in the same batches, trains for `--minutes`, then gencli's default for half of that. Both
+are judged by the Fréchet distance of 2,000 samples from the pictures, in the features of the network that ships.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def quality(
 ) -> None:
     """Both trained, the default for half of the time, and judged."""
     plans = {
-        "published": GanTraining.build({"minutes": minutes}, "dcgan"),
+        "published": GanTraining.build({"batch_size": BATCH, "minutes": minutes}, "dcgan"),
         "default": GanTraining(minutes=minutes * ASKED_TIME, size=SIZE),
     }
     found = {}

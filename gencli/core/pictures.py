@@ -182,19 +182,25 @@ class PictureBatches:
         indices = self._permutation(epoch)[count * part // parts : count * (part + 1) // parts]
         generator = _generator("augmentation", self.seed, epoch, part)
         pictures, flipped = augment(
-            self.pictures.take(indices).to(self.device, non_blocking=True),
+            _sent(self.pictures.take(indices), self.device),
             self.augmentation,
             generator,
             self.size,
         )
         labels = self.pictures.labels
-        return Batch(pictures, None if labels is None else labels[indices].to(self.device), indices, flipped)
+        return Batch(pictures, None if labels is None else _sent(labels[indices], self.device), indices, flipped)
 
     def _permutation(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
             order = torch.randperm(len(self.pictures), generator=_generator("order", self.seed, epoch))
             self._order = epoch, order
         return self._order[1]
+
+
+def _sent(values: Tensor, device: torch.device | str) -> Tensor:
+    """On a device. From pageable memory a GPU's copy would wait for all that it was told to do before."""
+    pinned = values.pin_memory() if torch.device(device).type == "cuda" else values
+    return pinned.to(device, non_blocking=True)
 
 
 def in_order(
