@@ -31,9 +31,10 @@ def augment(pictures: Tensor, strength: float, draw: torch.Generator) -> Tensor:
 
 
 def colours(pictures: Tensor, chosen: Tensor, draw: torch.Generator) -> Tensor:
-    """Brighter or darker by up to half of the range; colours up to twice as strong; contrast half to one and a half."""
+    """Brighter or darker by up to a quarter of the range; colours up to twice as strong; contrast half to one and a
+    half."""
     brightness, saturation, contrast = (torch.where(chosen, _uniform(pictures, draw) - 0.5, 0.0) for _ in range(3))
-    pictures = pictures + brightness
+    pictures = pictures + brightness / 2  # the paper's pictures are in [-1, 1]: its half is a quarter of the range
     if pictures.shape[1] > 1:
         grey = pictures.mean(1, keepdim=True)
         pictures = torch.lerp(grey, pictures, 1 + 2 * saturation)

@@ -68,3 +68,10 @@ def test_without_strength_pictures_stay_as_they_are() -> None:
 @pytest.mark.parametrize(("count", "wanted"), [(10, 1.0), (1_000, 1.0), (10_000, 0.5), (100_000, 0.0), (10**6, 0.0)])
 def test_the_fewer_pictures_the_stronger(count: int, wanted: float) -> None:
     assert changes.strength(count) == pytest.approx(wanted)
+
+
+def test_brightness_is_the_papers() -> None:
+    """Half of what lies between -1 and 1 in Zhao et al.'s pictures: a quarter of our range."""
+    grey = torch.full((4000, 3, 2, 2), 0.5)
+    found = changes.colours(grey, torch.ones(4000, 1, 1, 1, dtype=torch.bool), draw(1))
+    assert 0.25 <= float(found.min()) < 0.26 and 0.74 < float(found.max()) <= 0.75
