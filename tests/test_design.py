@@ -126,5 +126,23 @@ def test_random_numbers_come_from_generators_of_their_own(path: Path) -> None:
                 assert any(keyword.arg == "generator" for keyword in node.keywords), f"line {node.lineno}"
 
 
+@pytest.mark.parametrize("path", [path for path in FILES if "Flag(" in path.read_text(encoding="utf-8")], ids=name)
+def test_every_option_does_something(path: Path) -> None:
+    """Some code reads it, beside the check of its value: the art's, or for what all have, the floor's."""
+    nodes = list(ast.walk(tree(path)))
+    classes = [node for node in nodes if isinstance(node, ast.ClassDef)]
+    checks = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name == "__post_init__"]
+    within = {id(node) for one in checks for node in ast.walk(one)}
+    lines = [node for one in classes for node in one.body if isinstance(node, ast.AnnAssign)]
+    flags = {ast.unparse(line.target) for line in lines if "Flag(" in ast.unparse(line.annotation)}
+    near = [other for other in FILES if other.parent in {path.parent, PACKAGE / "core", PACKAGE}]
+    nodes = [node for other in near for node in ast.walk(tree(other)) if id(node) not in within]
+    read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
+    named = [node for other in near if other != path for node in ast.walk(tree(other))]  # and then read by name
+    words = {node.value for node in named if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    read |= {word.removeprefix("--").replace("-", "_") for word in words}
+    assert flags <= read, f"nothing reads {sorted(flags - read)}"
+
+
 def test_there_are_arts() -> None:
     assert {"stylize", "dream"} <= ARTS

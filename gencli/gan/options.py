@@ -158,7 +158,6 @@ class GanTraining(Training):
         float, Flag("Share of the running mean of the generator's weights kept each step; 0: no mean.", 0, 0.99999)
     ] = 0.998
     referee: Annotated[bool, Flag("Watch the game: say what goes wrong, and act where it is safe.")] = True
-    held_out: Annotated[float, Flag("Share held out where the set has no test part.", 0.001, 0.9)] = 0.05
     limit: Annotated[int | None, Flag("Most pictures to learn from.", minimum=1, shown_default="all")] = None
 
     def __post_init__(self) -> None:
