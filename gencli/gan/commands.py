@@ -27,7 +27,7 @@ from gencli.core.commands import (
 from gencli.core.console import Console
 from gencli.core.errors import UsageError
 from gencli.core.options import Common, command
-from gencli.gan.options import BACKBONE, GanTraining
+from gencli.gan.options import BACKBONE, FACES, GanTraining
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -74,7 +74,7 @@ Neighbours = Annotated[
 @command
 def sample(
     common: Common,
-    model: Model,
+    model: Model = FACES,
     count: Count = 64,
     classes: Classes = None,
     truncation: Truncation = None,
@@ -83,11 +83,11 @@ def sample(
 ) -> None:
     """Draw pictures that nobody has seen.
 
-    gencli gan sample --model faces --seed 1 -o faces.png
+    gencli gan -o faces.png
 
     gencli gan sample --model digits --class 3,8 --count 20
 
-    gencli gan sample --model faces --count 100 --truncation 1 --files -o faces/
+    gencli gan sample --count 100 --truncation 1 --files -o faces/
     """
     from gencli.core import images, outputs
     from gencli.gan import trained
@@ -116,7 +116,7 @@ def _names(classes: list[str] | None) -> list[str]:
 @command
 def walk(
     common: Common,
-    model: Model,
+    model: Model = FACES,
     points: Points = 6,
     classes: Classes = None,
     path: Path_ = "sphere",
@@ -131,11 +131,11 @@ def walk(
 
     A file's ending says what is made: .gif, .webp, .png, .mp4; f-{i:03}.png makes pictures.
 
-        gencli gan walk --model faces --points 8 --seed 4 -o faces.webp
+        gencli gan walk --points 8 --seed 4 -o faces.webp
 
         gencli gan walk --model digits --points 10 -o count.gif
 
-        gencli gan walk --model faces --points 2 --path circle --frames 240 -o circle.mp4
+        gencli gan walk --points 2 --path circle --frames 240 -o circle.mp4
     """
     import torch
 
@@ -171,7 +171,7 @@ def walk(
 @command
 def evaluate(
     common: Common,
-    model: Model,
+    model: Model = FACES,
     data: Tested = None,
     data_root: DataRoot = None,
     samples: Samples = 2000,
@@ -192,8 +192,8 @@ def evaluate(
 
     console = Console.start(common)
     runtime = common.start()
-    seed = console.seed(common)
     loaded = trained.load(model, runtime)
+    seed = console.seed(common)
     (sheet,) = outputs.plan([loaded.name], neighbours, suffix="neighbours") if neighbours else (None,)
     with console.bar("reading pictures", units="pictures") as bar:
         pictures = evaluation.compared(loaded, data, data_root, samples, bar.update)
@@ -216,9 +216,9 @@ def train(
 ) -> None:
     """Train a generator against a discriminator.
 
-    gencli gan train --data @faces --name faces --minutes 30
+    gencli gan train --data @faces --name my-faces --minutes 30
 
-    gencli gan train --data mnist --conditional --name digits
+    gencli gan train --data mnist --conditional --name mnist
 
     gencli gan train --data celeba --conditional Smiling,Male --name people
 

@@ -17,6 +17,7 @@ from gencli.core.images import grid, to_pillow
 from gencli.core.names import class_number
 from gencli.gan import networks
 from gencli.gan.networks import Form, Generator
+from gencli.gan.options import FACES
 
 AT_ONCE = 128  # pictures drawn side by side
 
@@ -79,9 +80,9 @@ class Trained:
 
 
 def sample(
-    model: str | Trained,
     count: int = 64,
     *,
+    model: str | Trained = FACES,
     classes: Sequence[str] = (),
     truncation: float | None = None,
     seed: int = 0,

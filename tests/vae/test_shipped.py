@@ -23,7 +23,7 @@ CARD = files.built_in_folder() / "README.md"
 def test_the_card_tells_the_file(name: str) -> None:
     model = store.find("vae", name)
     assert model.state == "built in"
-    card = CARD.read_text(encoding="utf-8").partition(f"## {name}")[2].partition("\n## ")[0]
+    card = CARD.read_text(encoding="utf-8").partition(f"## vae: {name}\n")[2].partition("\n## ")[0]
     data = model.weights.read_bytes()
     assert hashlib.sha256(data).hexdigest() in card
     assert f"{len(data):,} bytes" in card

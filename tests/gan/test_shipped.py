@@ -1,0 +1,76 @@
+"""The generators that ship: they are what their card says, and draw digits that are asked for, and faces."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from gencli.app import run
+from gencli.core import backbones, datasets, files, store
+from gencli.core.device import Runtime
+from gencli.core.metrics import Likeness
+from gencli.gan import evaluation, trained
+from gencli.gan.options import BACKBONE
+
+CPU = Runtime(torch.device("cpu"))
+CARD = files.built_in_folder() / "README.md"
+
+
+@pytest.mark.parametrize("name", ["faces", "digits"])
+def test_the_card_tells_the_file(name: str) -> None:
+    model = store.find("gan", name)
+    assert model.state == "built in"
+    card = CARD.read_text(encoding="utf-8").partition(f"## gan: {name}\n")[2].partition("\n## ")[0]
+    data = model.weights.read_bytes()
+    assert hashlib.sha256(data).hexdigest() in card
+    assert f"{len(data):,} bytes" in card
+    count = sum(weight.numel() for weight in trained.load(name, CPU).net.parameters())
+    assert f"| parameters | {count:,} |" in card
+
+
+def test_together_they_are_small() -> None:
+    assert sum(file.stat().st_size for model in store.built_in("gan") for file in model.folder.iterdir()) < 6e6
+
+
+def test_everything_works_from_a_bare_install(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["--count", "4", "--seed", "1", "-o", "faces.png"],
+        ["sample", "--count", "1", "--files", "--seed", "2", "-o", "face.png"],
+        ["sample", "--model", "digits", "--class", "3,8", "--seed", "1"],
+        ["walk", "--frames", "4", "--seed", "1"],
+        ["walk", "--model", "digits", "--points", "10", "--frames", "20", "--seed", "1"],
+    ):
+        assert run(["gan", *words]) == 0, words
+    assert capsys.readouterr().out.split() == [
+        "faces.png",
+        "face.png",
+        "digits.png",
+        "faces-walk.gif",
+        "digits-walk.gif",
+    ]
+    assert Image.open("face.png").size == (64, 64)
+
+
+@pytest.mark.parametrize("name", ["faces", "digits"])
+def test_what_they_draw_is_near_to_what_they_learnt(name: str) -> None:
+    """In what a network sees, and new: not by heart."""
+    loaded = trained.load(name, CPU)
+    channels, size, _ = loaded.net.form.shape
+    pictures = datasets.load(f"@{name}:600", size=size, channels=channels)
+    judged = evaluation.evaluate(loaded, pictures, 600, 1, BACKBONE)
+    noise = torch.rand(600, 3, size, size, generator=torch.Generator().manual_seed(1))
+    assert judged.figures["frechet"] < 0.1 * Likeness(backbones.load(BACKBONE), pictures).distance(noise)
+    assert judged.figures["precision"] > 0.3 and judged.figures["recall"] > 0.15
+    assert judged.figures["memorised"] < 0.01
+
+
+def test_digits_are_those_that_were_asked_for() -> None:
+    loaded = trained.load("digits", CPU)
+    pictures = datasets.load("@digits:2000", size=28, channels=1)
+    judged = evaluation.evaluate(loaded, pictures, 500, 1, BACKBONE)
+    assert judged.figures["as_asked"] > 0.9
+    assert all(0.05 < share < 0.15 for share in judged.classes.values())
