@@ -117,10 +117,23 @@ def write_state(model_folder: Path, step: int, state: Mapping[str, Any]) -> None
     file = folder / f"state-{step:08}.safetensors"
     write_tensors(file, tensors, {"format": str(_FORMAT), "state": json.dumps(skeleton)})
     write_json(folder / _POINTER, {"step": step, "file": file.name})
-    for older in folder.glob("state-*.safetensors"):
-        if older != file:
-            older.unlink()
+    _discard_others(file)
     sync_folder(folder)
+
+
+def _discard_others(state: Path) -> None:
+    """Delete the states that are not in force."""
+    for other in state.parent.glob("state-*.safetensors"):
+        if other != state:
+            other.unlink()
+
+
+def _in_force(folder: Path) -> Path:
+    """The state that counts. Raises GencliError when what names it is missing or damaged."""
+    try:
+        return folder / Path(read_json(folder / _POINTER)["file"]).name
+    except (KeyError, TypeError) as error:
+        raise GencliError(f"the training state in {folder} is damaged: {error}") from error
 
 
 def has_state(model_folder: Path) -> bool:
@@ -131,9 +144,9 @@ def has_state(model_folder: Path) -> bool:
 def read_state(model_folder: Path) -> dict[str, Any]:
     """The state in force. Raises GencliError when it is missing or damaged."""
     folder = model_folder / store.TRAINING
-    pointer = read_json(folder / _POINTER)
+    file = _in_force(folder)
     try:
-        tensors, metadata = read_tensors(folder / Path(pointer["file"]).name)
+        tensors, metadata = read_tensors(file)
         if metadata["format"] != str(_FORMAT):
             raise GencliError(f"the training state in {folder} was written by another version of gencli")
         state: dict[str, Any] = unpack(json.loads(metadata["state"]), tensors)
@@ -169,7 +182,9 @@ def begin_config(
         now |= {key: before[key] for key in RECORDS if key in before}
     if not has_state(model_folder):
         (model_folder / store.METRICS).unlink(missing_ok=True)  # of a run whose state is gone
-    for unfinished in model_folder.rglob(".*.part"):  # of a process that was killed while it wrote
+    elif (state := _in_force(model_folder / store.TRAINING)).exists():
+        _discard_others(state)  # of a process that was killed before it could
+    for unfinished in model_folder.rglob(".*.part"):  # of one that was killed while it wrote
         unfinished.unlink()
     write_json(model_folder / store.CONFIG, now | {"finished": False})
     return now

@@ -281,6 +281,16 @@ def test_killed_at_random_moments_and_resumed_is_bit_identical(tmp_path: Path) -
     assert len(list((tmp_path / "model" / store.TRAINING).iterdir())) == 2
 
 
+def test_a_state_left_by_a_killed_process_is_cleared_away(tmp_path: Path) -> None:
+    run(tmp_path / "model")
+    folder = tmp_path / "model" / store.TRAINING
+    (state,) = folder.glob("state-*")
+    for step in (1, 99_999_999):
+        (folder / f"state-{step:08}.safetensors").write_bytes(state.read_bytes())
+    run(tmp_path / "model", resume=True)
+    assert [*folder.glob("state-*")] == [state]
+
+
 @posix
 @pytest.mark.slow
 def test_killed_twenty_times(tmp_path: Path) -> None:
