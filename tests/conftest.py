@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -110,3 +111,21 @@ def run_gencli(tmp_path: Path, gencli_environment: Callable[[Mapping[str, str] |
         )
 
     return run
+
+
+@pytest.fixture
+def card() -> Callable[[str, str], str]:
+    """What `weights/README.md` says of a model that ships, once it names the very file."""
+    from gencli.core import files, store
+
+    def card(art: str, name: str) -> str:
+        model = store.find(art, name)
+        assert model.state == "built in"
+        told = (files.built_in_folder() / "README.md").read_text(encoding="utf-8")
+        found = told.partition(f"## {art}: {name}\n")[2].partition("\n## ")[0]
+        data = model.weights.read_bytes()
+        assert hashlib.sha256(data).hexdigest() in found
+        assert f"{len(data):,} bytes" in found
+        return found
+
+    return card

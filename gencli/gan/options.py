@@ -146,7 +146,7 @@ class GanTraining(Training):
     batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 32
     d_steps: Annotated[int, Flag("The discriminator's steps for each of the generator's.", minimum=1)] = 1
     optimizer: Annotated[str, Flag("How the weights are changed.", choices=OPTIMIZERS)] = "adam"
-    # twice as much draws better digits after five minutes, but ran away on 32 × 32 faces, or hardly learnt them
+    # twice as much drew better digits after five minutes; of 32 × 32 faces one run with it ran away, one hardly learnt
     rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 5e-4
     d_rate: Annotated[float | None, Flag("The discriminator's.", minimum=0, shown_default="as the generator's")] = None
     beta1: Annotated[float, Flag("Adam's β₁: what it keeps of the gradients' mean each step.", 0, 0.999)] = 0.0

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gencli.core import store
 from gencli.core.device import Runtime
 from gencli.core.errors import GencliError
 from gencli.gan import learning
@@ -20,7 +21,7 @@ SMALL: dict[str, Any] = {"size": 16, "latent": 16, "widths": (16, 32), "d_widths
 pytestmark = pytest.mark.slow
 
 
-def game(home: Path, data: str, steps: int, **changes: Any) -> list[str]:
+def game(data: str, steps: int, **changes: Any) -> list[str]:
     """What the referee said in a game, and what ended it."""
     options = GanTraining.build({**SMALL, "steps": steps, **changes})
     told = []
@@ -28,14 +29,8 @@ def game(home: Path, data: str, steps: int, **changes: Any) -> list[str]:
         learning.train([data], "game", options, seed=1, runtime=Runtime(torch.device("cpu")))
     except GencliError as error:
         told.append(error.message)
-    lines = (json.loads(line) for line in (home / "models/gan/game/metrics.jsonl").read_text().splitlines())
+    lines = (json.loads(line) for line in (store.find("gan", "game").folder / store.METRICS).read_text().splitlines())
     return [remark for line in lines for remark in line.get("remarks", [])] + told
-
-
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENCLI_HOME", str(tmp_path))
-    return tmp_path
 
 
 @pytest.fixture
@@ -45,21 +40,21 @@ def one_picture(tmp_path: Path) -> str:
     return str(tmp_path / "one")
 
 
-def test_a_rate_a_hundred_times_too_high(home: Path) -> None:
-    told = game(home, "@digits:2000", 600, rate=100 * GanTraining().rate)
+def test_a_rate_a_hundred_times_too_high() -> None:
+    told = game("@digits:2000", 600, rate=100 * GanTraining().rate)
     assert any("back to step" in one for one in told), told
 
 
-def test_a_generator_that_is_frozen(home: Path) -> None:
-    told = game(home, "@digits:2000", 400, rate=0.0, d_rate=1e-3)
+def test_a_generator_that_is_frozen() -> None:
+    told = game("@digits:2000", 400, rate=0.0, d_rate=1e-3)
     assert any("the generator does not change" in one for one in told), told
 
 
-def test_a_set_of_one_picture(home: Path, one_picture: str) -> None:
-    told = game(home, one_picture, 300)
+def test_a_set_of_one_picture(one_picture: str) -> None:
+    told = game(one_picture, 300)
     assert any("the pictures of the set are all the same" in one for one in told), told
 
 
 @pytest.mark.parametrize("changes", [{}, {"conditional": "labels"}, {"loss": "hinge", "norm": "spectral"}], ids=str)
-def test_of_good_games_it_says_nothing(home: Path, changes: dict[str, Any]) -> None:
-    assert game(home, "@digits:5000", 1000, **changes) == []
+def test_of_good_games_it_says_nothing(changes: dict[str, Any]) -> None:
+    assert game("@digits:5000", 1000, **changes) == []
