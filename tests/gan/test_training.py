@@ -34,7 +34,7 @@ def blobs(count: int = 40, channels: int = 1, size: int = 16) -> PictureSet:
     return PictureSet(pictures, labels, ("left", "right"), fingerprint="blobs")
 
 
-def recipe(pictures: PictureSet, seed: int = 1, **changes: Any) -> gan.GanRecipe:
+def recipe(pictures: PictureSet, seed: int = 1, runtime: Runtime = CPU, **changes: Any) -> gan.GanRecipe:
     options = gan.settled(GanTraining(**{**TINY, **changes}), pictures)
     form = gan.form(options, pictures, 2 if options.conditional else 0)
     draw = generator(seed)
@@ -42,7 +42,7 @@ def recipe(pictures: PictureSet, seed: int = 1, **changes: Any) -> gan.GanRecipe
         nets = networks.build(form)
     for net in nets:
         networks.initialise(net, draw, options.deviation)
-    return gan.GanRecipe(nets, options, pictures, CPU, seed)
+    return gan.GanRecipe(nets, options, pictures, runtime, seed)
 
 
 class Stopped(Exception):
@@ -132,6 +132,21 @@ def test_the_discriminator_takes_its_steps_and_the_generator_one() -> None:
     assert seen == {"generator": 1, "discriminator": 3}
     assert {"d_loss", "g_loss", "ahead", "rejected"} == found.keys()
     assert max(float(weight.detach().abs().max()) for weight in made.discriminator.parameters()) <= 0.02
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("changes", [{}, {"conditional": "labels"}, {"loss": "wgan-gp"}, {"norm": "spectral"}], ids=str)
+def test_a_step_never_waits_for_a_gpu(changes: dict[str, Any]) -> None:
+    pictures, gpu = blobs(), Runtime(torch.device("cuda"), torch.bfloat16)
+    made = recipe(pictures, runtime=gpu, augment=1.0, flip=True, **changes)
+    order = gan.batches(pictures, made.options, gpu, 1)
+    made.step(order.batch(0, 0), 0.0)  # the first one may: memory is taken
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        made.step(order.batch(0, 1), 0.0)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 def test_few_pictures_fill_a_batch() -> None:
