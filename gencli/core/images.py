@@ -30,6 +30,11 @@ class Picture:
     """(1, 1, H, W) float32 in [0, 1], or None for an opaque picture."""
     name: str
 
+    @property
+    def opaque(self) -> Tensor:
+        """Its colours, laid on white where it is transparent."""
+        return self.rgb if self.alpha is None else torch.lerp(torch.ones_like(self.rgb), self.rgb, self.alpha)
+
 
 def load(source: Path | str | Image.Image, *, size: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
     """Load a picture: a path, "-" for standard input, "@name" for a drawn example, or a Pillow picture.

@@ -9,11 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gencli.core import images
+from gencli.core import color, images
 from gencli.core.device import Runtime, generator
 from gencli.core.errors import UsageError
 from gencli.core.images import Picture, fit, resize
-from gencli.stylize import color
 from gencli.stylize.options import StylizeOptions
 
 SMALLEST = 16  # pixels of the shorter side: what VGG's deepest layers make one position of
@@ -45,7 +44,7 @@ class Canvas:
         self.height, self.width = fit(*_extent(content.rgb), options.size)
         self.original = content.rgb.to(self.device)
         self.content = self._sized(self.original, self.height, self.width)
-        self.styles = [_opaque(style).to(self.device) for style in styles]
+        self.styles = [style.opaque.to(self.device) for style in styles]
         self.masks = self._prepare_masks(masks)
         if options.keep_color:
             self.styles = [color.match_color(style, self.content, options.keep_color) for style in self.styles]
@@ -110,7 +109,7 @@ class Canvas:
                 f"--mask was given {len(masks)} times for {len(self.styles)} styles",
                 "give one for each style; one alone divides two styles, white the first and black the second",
             )
-        found = [self._sized(color.luma(_opaque(mask).to(self.device)), self.height, self.width) for mask in masks]
+        found = [self._sized(color.luma(mask.opaque.to(self.device)), self.height, self.width) for mask in masks]
         if len(found) < len(self.styles):
             found.append(1 - found[0])
         for mask, source in zip(found, [*masks, *masks], strict=False):
@@ -130,13 +129,6 @@ def _not_too_thin(picture: Tensor, longest: int) -> int:
     """`longest`, or the length with which the shorter side has `SMALLEST` pixels, if that is more."""
     shorter, longer = sorted(picture.shape[-2:])
     return max(longest, -(-SMALLEST * longer // shorter))
-
-
-def _opaque(picture: Picture) -> Tensor:
-    """A picture's colours laid on white where it is transparent."""
-    if picture.alpha is None:
-        return picture.rgb
-    return torch.lerp(torch.ones_like(picture.rgb), picture.rgb, picture.alpha)
 
 
 def random_phase(picture: Tensor, draw: torch.Generator) -> Tensor:

@@ -3,13 +3,12 @@
 The style is a function of moments, which are sums over positions, and the content is a sum over
 positions. So a picture past the memory limit can be worked in tiles with the same result: a first
 pass adds up the tiles' moments, the style loss gives its gradient with respect to them, and a second
-pass carries that gradient, and the content's, back through each tile. Tiles overlap by the network's
-receptive field, so that each position is computed from what the whole picture would give it.
+pass carries that gradient, and the content's, back through each tile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -17,15 +16,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gencli.core.backbones import Backbone
-from gencli.core.errors import UsageError
+from gencli.core.tiles import Shapes, Tiling
 from gencli.stylize import losses
 from gencli.stylize.losses import Moments
-from gencli.stylize.tiles import Place, Window, windows
-
-Shapes = Mapping[str, tuple[int, int]]
 
 TINY = 1e-8
-STRIP = 96  # pixels; enough for every network to have features
 CAFFE = 255 * 0.226  # the textbook's network took pictures in 0 … 255; ours are divided by the deviation
 BOOK_CONTENT, BOOK_STYLE, BOOK_VARIATION = 2.5e-8, 1e-6, 1e-6
 
@@ -79,14 +74,9 @@ class Objective:
             for part in (weights.content, weights.style)
         )
         self.backbone, self.weights = backbone, replace(weights, content=content_layers, style=style_layers)
-        order = ["input", *backbone.layers]
-        self.layers = sorted({*content_layers, *style_layers}, key=order.index)
-        self.strides = {layer: backbone.reach(layer)[0] for layer in self.layers}
-        self.halo = max(backbone.reach(layer)[1] for layer in self.layers)
         self.tile = tile
+        self.tiling = Tiling(backbone, content.shape[-2:], {*content_layers, *style_layers}, tile)
         self.area = content.shape[-2] * content.shape[-1]
-        self.shapes = feature_shapes(backbone, content.shape[-2:], self.layers)
-        self.windows = self._cut(content)
         self.regions: list[dict[str, Tensor] | None] = [None]
         if masks is not None:
             self.regions = [self._region(mask) for mask in masks]
@@ -100,7 +90,7 @@ class Objective:
 
     def __call__(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         """The objective's value (0-dim) and its gradient (1, 3, H, W)."""
-        value, gradient = self._whole(picture) if len(self.windows) == 1 else self._tiled(picture)
+        value, gradient = self._whole(picture) if len(self.tiling.windows) == 1 else self._tiled(picture)
         if self.weights.tv:
             x = picture.detach().requires_grad_()
             smoothness = self._variation(x)
@@ -112,7 +102,7 @@ class Objective:
 
     def _whole(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         x = picture.detach().requires_grad_()
-        features = {layer: found.squeeze(0) for layer, found in self.backbone(x, self.layers).items()}
+        features = {layer: found.squeeze(0) for layer, found in self.backbone(x, self.tiling.layers).items()}
         present = [
             {
                 layer: losses.moments(features[layer], None if region is None else region[layer])
@@ -137,13 +127,13 @@ class Objective:
             value = self._style_loss(leaves)
         value.backward()  # into the moments
         total, gradient = value.detach(), torch.zeros_like(picture)
-        for window in self.windows:
+        for window in self.tiling.windows:
             x = picture[window.outer].detach().requires_grad_()
             carried = torch.zeros((), device=x.device)
-            for layer, features, place in self._cores(x, window, self.layers, self.shapes):
+            for layer, features, place in self.tiling.cores(x, window):
                 for region, leaf in zip(self.regions, leaves, strict=True):
                     if layer in leaf:
-                        part = losses.moments(features, self._share(layer, region, self.shapes)[place])
+                        part = losses.moments(features, self._share(layer, region, self.tiling.shapes)[place])
                         for moment, whole in ((part.mean, leaf[layer].mean), (part.second, leaf[layer].second)):
                             if whole.grad is not None:  # Gram matrices have no use for the mean
                                 carried = carried + (moment * whole.grad).sum()
@@ -196,7 +186,7 @@ class Objective:
         units = {}
         for layer in self.weights.style:
             if self.weights.book:
-                height, width = self.shapes[layer]
+                height, width = self.tiling.shapes[layer]
                 scale = (height * width * CAFFE**2) ** 2 / (4 * 3**2 * self.area**2)
                 units[layer] = self.backbone.mean.new_tensor(1 / (BOOK_STYLE * scale))
             else:
@@ -205,45 +195,30 @@ class Objective:
 
     def _region(self, mask: Tensor) -> dict[str, Tensor]:
         """A mask (1, 1, H, W) as each style layer's shares (h, w), which add up to one."""
-        found = {layer: F.adaptive_avg_pool2d(mask, self.shapes[layer])[0, 0] for layer in self.weights.style}
+        found = {layer: F.adaptive_avg_pool2d(mask, self.tiling.shapes[layer])[0, 0] for layer in self.weights.style}
         return {layer: share / share.sum().clamp_min(TINY) for layer, share in found.items()}
-
-    def _cut(self, picture: Tensor) -> list[Window]:
-        height, width = picture.shape[-2:]
-        return windows(height, width, self.tile, max(self.strides.values()), self.halo)
-
-    def _cores(
-        self, picture: Tensor, window: Window, layers: Sequence[str], shapes: Shapes
-    ) -> Iterator[tuple[str, Tensor, Place]]:
-        """Each layer's features (C, h, w) a window answers for, and their place among the whole picture's."""
-        for layer, features in self.backbone(picture, layers).items():
-            place = window.place(self.strides[layer], shapes[layer])
-            yield layer, window.core(features.squeeze(0), self.strides[layer], shapes[layer]), place
 
     def _assemble(self, picture: Tensor) -> dict[str, Tensor]:
         """The whole picture's features of the content layers, from tiles."""
         whole: dict[str, Tensor] = {}
-        for window in self.windows:
-            for layer, features, place in self._cores(
-                picture[window.outer], window, [*self.weights.content], self.shapes
-            ):
-                if len(self.windows) == 1:
+        for window in self.tiling.windows:
+            for layer, features, place in self.tiling.cores(picture[window.outer], window, self.weights.content):
+                if len(self.tiling.windows) == 1:
                     whole[layer] = features
                     continue
                 if layer not in whole:
-                    whole[layer] = features.new_empty(len(features), *self.shapes[layer])
+                    whole[layer] = features.new_empty(len(features), *self.tiling.shapes[layer])
                 whole[layer][place] = features
         return whole
 
     def _gather(self, picture: Tensor, region: Mapping[str, Tensor] | None) -> dict[str, Moments]:
         """The whole picture's moments of the style layers, added up over tiles."""
-        layers = [*self.weights.style]
-        shapes = feature_shapes(self.backbone, picture.shape[-2:], layers)
+        tiling = Tiling(self.backbone, picture.shape[-2:], self.weights.style, self.tile)
         total: dict[str, Moments] = {}
-        cut = self._cut(picture)
-        for window in cut:
-            for layer, features, place in self._cores(picture[window.outer], window, layers, shapes):
-                share = None if region is None and len(cut) == 1 else self._share(layer, region, shapes)[place]
+        for window in tiling.windows:
+            for layer, features, place in tiling.cores(picture[window.outer], window):
+                alike = region is None and len(tiling.windows) == 1
+                share = None if alike else self._share(layer, region, tiling.shapes)[place]
                 part = losses.moments(features, share)
                 before = total.get(layer)
                 total[layer] = Moments(before.mean + part.mean, before.second + part.second) if before else part
@@ -255,38 +230,3 @@ class Objective:
             height, width = shapes[layer]
             return self.backbone.mean.new_full((1, 1), 1 / (height * width)).expand(height, width)
         return region[layer]
-
-
-@torch.no_grad()
-def feature_shapes(backbone: Backbone, size: Sequence[int], layers: Sequence[str]) -> Shapes:
-    """Height and width of layers' features for pictures of `size` (height, width).
-
-    A layer's height follows from the picture's height alone, so two thin strips tell. Raises UsageError
-    for a picture so small that nothing is left of it in a layer.
-    """
-    height, width = size
-    empty = backbone.mean.new_zeros(1, 3, 1, 1)
-    try:
-        upright = backbone(empty.expand(-1, -1, height, min(width, STRIP)), layers)
-        lying = backbone(empty.expand(-1, -1, min(height, STRIP), width), layers)
-    except RuntimeError as error:
-        raise UsageError(
-            f"{width} × {height} pixels are too few for {backbone.name} to see {', '.join(layers)}",
-            "choose a larger --size, or layers that are not so deep",
-        ) from error
-    return {layer: (upright[layer].shape[-2], lying[layer].shape[-1]) for layer in layers}
-
-
-@torch.no_grad()
-def activation_count(backbone: Backbone, size: Sequence[int], layers: Sequence[str]) -> int:
-    """How many numbers all modules up to the deepest of `layers` put out for such a picture."""
-    counts: list[int] = []
-    handles = [
-        module.register_forward_hook(lambda module, given, output: counts.append(output.numel()))
-        for module in backbone.modules()
-        if not any(module.children())
-    ]
-    backbone(backbone.mean.new_zeros(1, 3, STRIP, STRIP), layers)
-    for handle in handles:
-        handle.remove()
-    return round(sum(counts) * size[0] * size[1] / STRIP**2)

@@ -16,14 +16,15 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gencli.core import backbones, images
+from gencli.core import backbones, images, tiles
 from gencli.core.backbones import Backbone
-from gencli.core.device import Runtime, free_memory, memory_format
-from gencli.core.errors import GencliError, UsageError
+from gencli.core.device import Runtime, memory_format
+from gencli.core.errors import UsageError
 from gencli.core.images import Picture
+from gencli.core.tiles import activation_bytes
 from gencli.stylize.canvas import Canvas
 from gencli.stylize.descent import BOOK_RATE, HISTORY, LBFGS, SGD, Adam, Method, descend
-from gencli.stylize.objective import Objective, Weights, activation_count
+from gencli.stylize.objective import Objective, Weights
 from gencli.stylize.options import StylizeOptions
 
 RATIO = {"gram": 0.05, "w2": 0.15}  # content to style at strength 0.5: chosen by eye, so that 0.5 looks like half
@@ -145,14 +146,7 @@ def load_backbone(options: StylizeOptions, runtime: Runtime) -> Backbone:
 
 def check_memory(size: Sequence[int], options: StylizeOptions, backbone: Backbone, runtime: Runtime) -> None:
     """Raise GencliError when a picture of `size` (height, width) needs more memory than there is."""
-    needed, free = memory_needed(size, options, backbone), free_memory(runtime.device)
-    if needed > free:
-        remedy = "choose a smaller --size" + ("" if options.tile else ", or work in tiles: --tile 512")
-        raise GencliError(
-            f"a picture of {size[1]} × {size[0]} pixels needs about {needed / 1e9:.1f} GB of memory; "
-            f"{free / 1e9:.1f} GB are free",
-            remedy,
-        )
+    tiles.check_memory(size, memory_needed(size, options, backbone), options.tile, runtime)
 
 
 def memory_needed(size: Sequence[int], options: StylizeOptions, backbone: Backbone) -> int:
@@ -161,14 +155,9 @@ def memory_needed(size: Sequence[int], options: StylizeOptions, backbone: Backbo
     What every module puts out is kept for the gradient's way back, and the optimiser remembers pictures;
     in tiles, only one tile's activations are there at a time.
     """
-    layers = [*options.content_layer, *options.style_layer]
-    height, width = size
-    if options.tile:
-        around = 2 * max(backbone.reach(layer)[1] for layer in layers)
-        height, width = (min(side, options.tile + around) for side in size)
-    activations = activation_count(backbone, (height, width), layers)
+    activations = activation_bytes(backbone, size, [*options.content_layer, *options.style_layer], options.tile)
     pictures = {"lbfgs": 2 * HISTORY + 14, "adam": 14, "sgd": 6}[options.optimizer] * 3 * size[0] * size[1]
-    return 4 * (activations + pictures)
+    return activations + 4 * pictures
 
 
 def _method(options: StylizeOptions, steps: int) -> Callable[[float], Method]:

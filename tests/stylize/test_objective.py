@@ -14,7 +14,7 @@ from gencli.core import networks
 from gencli.core.backbones import Backbone
 from gencli.core.errors import UsageError
 from gencli.stylize import optimize
-from gencli.stylize.objective import Objective, Weights, activation_count, feature_shapes
+from gencli.stylize.objective import Objective, Weights
 from gencli.stylize.options import StylizeOptions
 
 Draw = Callable[..., Tensor]
@@ -47,7 +47,7 @@ def test_tiles_change_nothing(tiny: Any, picture: Draw, size: tuple[int, int], t
     content, style, painted = picture(*size), picture(37, 45, seed=1), picture(*size, seed=2)
     whole = Objective(backbone, content, [style], plain(tv=0.5))
     tiled = Objective(backbone, content, [style], plain(tv=0.5), tile=tile)
-    assert len(whole.windows) == 1 < len(tiled.windows)
+    assert len(whole.tiling.windows) == 1 < len(tiled.tiling.windows)
     assert_same(tiled(painted), whole(painted))
 
 
@@ -112,7 +112,7 @@ def test_tiles_change_nothing_in_published_networks(
     weights = plain(content={content: 1.0}, style=dict.fromkeys(style, 1.0))
     painted, example = picture(*size, seed=2), picture(77, 90, seed=1)
     whole, tiled = (Objective(backbone, picture(*size), [example], weights, tile=tile) for tile in (None, 64))
-    assert len(tiled.windows) > 1
+    assert len(tiled.tiling.windows) > 1
     assert_same(tiled(painted), whole(painted))
 
 
@@ -203,7 +203,7 @@ def test_a_mask_hides_a_region_from_its_style(tiny: Any, picture: Draw) -> None:
     objective = Objective(tiny(), picture(32, 64), [picture(24, 24, seed=1)], plain(ratio=0.0), [left])
     _, gradient = objective(picture(32, 64, seed=2))
     assert float(gradient[..., :32].abs().max()) > 0
-    assert float(gradient[..., 32 + objective.halo :].abs().max()) == 0
+    assert float(gradient[..., 32 + objective.tiling.halo :].abs().max()) == 0
 
 
 def test_other_names_of_layers(tiny: Any, picture: Draw) -> None:
@@ -252,23 +252,6 @@ def test_book_losses_are_those_of_the_textbook(tiny: Any, picture: Draw) -> None
 
 
 # ------------------------------------------------------------------ sizes
-
-
-@pytest.mark.parametrize("size", [(8, 8), (33, 50), (97, 131), (130, 9)])
-def test_feature_shapes(tiny: Any, size: tuple[int, int]) -> None:
-    backbone = tiny()
-    layers = ["input", *backbone.layers]
-    found = backbone(torch.zeros(1, 3, *size, dtype=torch.float64), layers)
-    expected = {layer: tuple(features.shape[-2:]) for layer, features in found.items()}
-    assert feature_shapes(backbone, size, layers) == expected
-
-
-def test_activation_count(tiny: Any) -> None:
-    """Convolution and ReLU of each layer, and the poolings; the size need not be computed to be known."""
-    per_pixel = 2 * 6 + 6 / 4 + 4 * 8 / 4 + 8 / 16 + 2 * 10 / 16
-    found = activation_count(tiny(), (1000, 2000), ["conv3_1", "conv1_1"])
-    assert found == pytest.approx(per_pixel * 2_000_000, rel=0.01)
-    assert activation_count(tiny(), (1000, 2000), ["conv1_1"]) == pytest.approx(2 * 6 * 2_000_000, rel=0.01)
 
 
 def test_precision_of_the_picture_is_kept(tiny: Any, picture: Draw) -> None:

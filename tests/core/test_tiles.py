@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gencli.stylize.tiles import windows
+from gencli.core.tiles import activation_count, feature_shapes, windows
 
 sides = st.integers(1, 150)
 strides = st.sampled_from([1, 2, 4, 8, 16])
@@ -68,3 +71,20 @@ def test_one_window_for_a_small_picture() -> None:
     for tile in (None, 64, 100):
         (window,) = windows(50, 64, tile, 8, 20)
         assert window.outer == (..., slice(0, 50), slice(0, 64))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (33, 50), (97, 131), (130, 9)])
+def test_feature_shapes(tiny: Any, size: tuple[int, int]) -> None:
+    backbone = tiny()
+    layers = ["input", *backbone.layers]
+    found = backbone(torch.zeros(1, 3, *size, dtype=torch.float64), layers)
+    expected = {layer: tuple(features.shape[-2:]) for layer, features in found.items()}
+    assert feature_shapes(backbone, size, layers) == expected
+
+
+def test_activation_count(tiny: Any) -> None:
+    """Convolution and ReLU of each layer, and the poolings; the size need not be computed to be known."""
+    per_pixel = 2 * 6 + 6 / 4 + 4 * 8 / 4 + 8 / 16 + 2 * 10 / 16
+    found = activation_count(tiny(), (1000, 2000), ["conv3_1", "conv1_1"])
+    assert found == pytest.approx(per_pixel * 2_000_000, rel=0.01)
+    assert activation_count(tiny(), (1000, 2000), ["conv1_1"]) == pytest.approx(2 * 6 * 2_000_000, rel=0.01)

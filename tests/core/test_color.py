@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gencli.stylize import color
+from gencli.core import color
 
 Draw = Callable[..., Tensor]
 LUMA = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64).view(1, 3, 1, 1)

@@ -1,4 +1,4 @@
-"""Keeping a photograph's colours through style transfer (Gatys et al. 2016, "Preserving Color")."""
+"""Keeping a photograph's colours while it is repainted (Gatys et al. 2016, "Preserving Color")."""
 
 from __future__ import annotations
 
