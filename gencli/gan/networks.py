@@ -19,7 +19,7 @@ from gencli.core.errors import UsageError
 KERAS_EPS = 1e-3  # of its batch norm
 COARSEST = 7  # pixels of a side that are no longer halved: 4 to 7 are left
 EMBEDDING = 64  # numbers a class becomes beside the latents
-GROUP = 4  # pictures whose differences a discriminator sees together
+GROUP, PAIR = 4, 2  # pictures whose differences a discriminator sees together, and where they are of classes
 
 Module = Callable[..., nn.Module]
 
@@ -120,17 +120,22 @@ class Residual(nn.Module):
 
 
 class Differences(nn.Module):
-    """Adds a channel: how much pictures in groups of `GROUP` differ, as one number each (Karras et al. 2018).
+    """Adds a channel: how much `group` neighbouring pictures differ, as a number for each (Karras et al. 2018).
 
-    A generator whose pictures are all alike is found out by it.
+    A generator whose pictures are all alike is found out by it; one that draws a single picture of each class, if
+    neighbours are of the same class.
     """
+
+    def __init__(self, group: int = GROUP) -> None:
+        super().__init__()
+        self.group = group
 
     def forward(self, x: Tensor) -> Tensor:
         count = len(x)
-        group = next(size for size in range(min(GROUP, count), 0, -1) if count % size == 0)
-        grouped = x.view(group, count // group, *x.shape[1:])
-        spread = (grouped.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
-        return torch.cat([x, spread.repeat(group).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])], 1)
+        group = next(size for size in range(min(self.group, count), 0, -1) if count % size == 0)
+        grouped = x.view(count // group, group, *x.shape[1:])
+        spread = (grouped.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+        return torch.cat([x, spread.repeat_interleave(group).view(-1, 1, 1, 1).expand(-1, 1, *x.shape[2:])], 1)
 
 
 def build(form: Form) -> tuple[Generator, Discriminator]:
@@ -202,7 +207,13 @@ def _resnet(form: Form) -> tuple[Generator, Discriminator]:
         looks.append(Residual(before, _leaky, norm=form.norm == "batch"))
         if after is not None:
             looks += [_leaky(), nn.Conv2d(before, after, 4, stride=2, padding=1)]
-    looks += [Differences(), nn.Conv2d(top + 1, top, 3, padding=1), _leaky(), nn.Flatten(), *_dropped(form)]
+    looks += [
+        Differences(PAIR if form.classes else GROUP),
+        nn.Conv2d(top + 1, top, 3, padding=1),
+        _leaky(),
+        nn.Flatten(),
+        *_dropped(form),
+    ]
     coarsest = sides(size, len(form.d_widths))[-1]
     return Generator(form, nn.Sequential(*body)), Discriminator(form, nn.Sequential(*looks), top * coarsest**2)
 
@@ -308,7 +319,9 @@ def _dropped(form: Form) -> list[nn.Module]:
 def initialise(net: nn.Module, draw: torch.Generator, deviation: float | None = None) -> None:
     """Uniform weights after Glorot & Bengio 2010, or normal ones of a `deviation`; no biases.
 
-    Batch norms begin at 1, or with a `deviation` about 1; a class's vector is normal.
+    Batch norms begin at 1, or with a `deviation` about 1. A class's vector is normal, as the latents are; but one along
+    which a discriminator looks is as small as its other weights: or else its class would be all it sees of a picture,
+    and a generator would draw one of each.
     """
     with drawing_from(draw):
         for module in net.modules():
@@ -323,7 +336,8 @@ def initialise(net: nn.Module, draw: torch.Generator, deviation: float | None = 
             elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and deviation is not None:
                 nn.init.normal_(module.weight, 1, deviation)
             elif isinstance(module, nn.Embedding):
-                nn.init.normal_(_plain(module))
+                looked_along = isinstance(net, Discriminator) and net.form.condition == "projection"
+                (nn.init.xavier_uniform_ if looked_along else nn.init.normal_)(_plain(module))
 
 
 def _plain(module: nn.Module) -> Tensor:

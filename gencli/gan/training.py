@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -75,14 +75,11 @@ class GanRecipe(Recipe):
         self.generators = {"luck": self.luck}
         self.fixed = latents(SHOWN * SHOWN, self.generator.form, generator(seed, 2), runtime.device)
         self.fixed_labels = shown_labels(self.generator.form, SHOWN * SHOWN, runtime.device)
-        self.wanted = diversity(learnt.spread(COMPARED).pictures.float() / 255)
+        some = learnt.spread(COMPARED)
+        self.wanted = diversity(some.pictures.float() / 255, some.labels if self.generator.form.classes else None)
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        options = self.options
-        parts = batch.pictures.contiguous(memory_format=self.layout).tensor_split(options.d_steps)
-        known = batch.labels if self.generator.form.classes else None
-        classes = [None] * len(parts) if known is None else known.tensor_split(options.d_steps)
-        for real, labels in zip(parts, classes, strict=True):
+        for real, labels in self._parts(batch):
             with self.runtime.autocast():
                 fake = self.generator(latents(len(real), self.generator.form, self.luck, real.device), labels)
             found = self._teach_discriminator(real, fake.detach(), labels)
@@ -92,6 +89,22 @@ class GanRecipe(Recipe):
             self.mean.update(self.generator)
         self.game.steps += 1
         return {name: value.detach() for name, value in found.items()}
+
+    def _parts(self, batch: Batch) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """The pictures, with their classes if any, of each of the discriminator's steps.
+
+        Those of a class stand side by side: their differences are seen together (`networks.Differences`), and a
+        generator that draws one picture of each class and no other is found out.
+        """
+        count = self.options.d_steps
+        pictures = batch.pictures.contiguous(memory_format=self.layout).tensor_split(count)
+        if not self.generator.form.classes:
+            yield from ((part, None) for part in pictures)
+            return
+        assert batch.labels is not None
+        for part, labels in zip(pictures, batch.labels.tensor_split(count), strict=True):
+            order = labels.argsort(stable=True)
+            yield part[order], labels[order]
 
     def _teach_discriminator(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
         options, net = self.options, self.discriminator
@@ -208,7 +221,7 @@ class GanRecipe(Recipe):
         seen = Evidence(
             means["ahead"],
             means["rejected"],
-            diversity(drawn),
+            diversity(drawn, self.fixed_labels),
             self.wanted,
             before is None or not torch.equal(before, self.game.norms),
             max(abs(means["d_loss"]), abs(means["g_loss"])) if self.options.loss != "wgan" else 0.0,
@@ -247,8 +260,14 @@ def shown_labels(form: Form, count: int, device: torch.device) -> Tensor | None:
     return torch.arange(count, device=device) % form.classes if form.classes else None
 
 
-def diversity(pictures: Tensor) -> float:
-    """The mean absolute difference of values of two pictures (N, C, H, W): 0 where all are alike."""
+def diversity(pictures: Tensor, labels: Tensor | None = None) -> float:
+    """The mean absolute difference of values of two pictures (N, C, H, W): 0 where all are alike.
+
+    With labels (N,), of two of the same class: pictures may differ by their class alone.
+    """
+    if labels is not None:
+        found = [diversity(kind) for one in labels.unique() if len(kind := pictures[(labels == one).cpu()]) > 1]
+        return sum(found) / len(found) if found else diversity(pictures)
     if len(pictures) < 2:
         return 0.0
     ordered = pictures.flatten(1).sort(0).values  # Σ |xᵢ − xⱼ| over pairs, from the ranks

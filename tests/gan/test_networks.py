@@ -91,11 +91,22 @@ def test_pictures_that_are_alike_are_seen_to_be() -> None:
     x = torch.randn(8, 3, 2, 2, generator=draw(), dtype=torch.float64)
     found = networks.Differences()(x)
     assert found.shape == (8, 4, 2, 2) and torch.equal(found[:, :3], x)
-    groups = x.view(4, 2, 3, 2, 2)  # pictures 0, 2, 4, 6 and 1, 3, 5, 7
-    wanted = (groups.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
-    torch.testing.assert_close(found[:, 3, 0, 0], wanted.repeat(4))
+    groups = x.view(2, 4, 3, 2, 2)  # neighbours: pictures 0 to 3, and 4 to 7
+    wanted = (groups.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+    torch.testing.assert_close(found[:, 3, 0, 0], wanted.repeat_interleave(4))
     same = networks.Differences()(x[:1].expand(8, -1, -1, -1))
     assert float(same[:, 3].max()) < 1e-3
+
+
+def test_a_class_is_not_all_that_a_discriminator_sees() -> None:
+    """Its vector along the features begins as small as the verdict's weights; the generator's beside normal latents."""
+    generator_net, discriminator = networks.build(Form("resnet", (1, 16, 16), 8, (16, 16), (16, 16), classes=10))
+    for net in (generator_net, discriminator):
+        networks.initialise(net, draw(1))
+    assert generator_net.embedding is not None and discriminator.embedding is not None
+    assert float(generator_net.embedding.weight.detach().std()) == pytest.approx(1, rel=0.1)
+    features = discriminator.embedding.weight.shape[1]
+    assert float(discriminator.embedding.weight.detach().std()) == pytest.approx((2 / (10 + features)) ** 0.5, rel=0.1)
 
 
 def test_the_same_seed_draws_the_same_weights() -> None:

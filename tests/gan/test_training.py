@@ -196,6 +196,33 @@ def test_diversity_is_the_mean_difference_of_two() -> None:
     assert gan.diversity(pictures[:1].expand(5, -1, -1, -1)) == pytest.approx(0)
 
 
+def test_diversity_of_classes_is_within_each() -> None:
+    draw = torch.Generator().manual_seed(0)
+    pictures, labels = torch.rand(9, 1, 4, 4, dtype=torch.float64, generator=draw), torch.tensor([0, 1, 2] * 3)
+    within = [gan.diversity(pictures[labels == one]) for one in range(3)]
+    assert gan.diversity(pictures, labels) == pytest.approx(sum(within) / 3)
+    one_of_each = pictures[:3].repeat(3, 1, 1, 1)
+    assert gan.diversity(one_of_each, labels) == pytest.approx(0)
+    assert gan.diversity(one_of_each) > 0.1
+    assert gan.diversity(pictures, torch.arange(9)) == gan.diversity(pictures)  # no class has two
+
+
+def test_pictures_of_a_class_stand_side_by_side() -> None:
+    pictures = blobs()
+    made = recipe(pictures, conditional="labels", d_steps=2)
+    batch = gan.batches(pictures, made.options, CPU, 1).batch(0, 0)
+    assert batch.labels is not None
+    parts = [*made._parts(batch)]
+    assert len(parts) == 2
+    for (seen, labels), whole, known in zip(
+        parts, batch.pictures.tensor_split(2), batch.labels.tensor_split(2), strict=True
+    ):
+        assert labels is not None and labels.tolist() == sorted(known.tolist())
+        right = seen[..., 8:].sum((1, 2, 3)) > seen[..., :7].sum((1, 2, 3))
+        assert right.tolist() == labels.bool().tolist()
+        assert float(seen.sum()) == pytest.approx(float(whole.sum()))
+
+
 GOOD = {"ahead": 0.85, "rejected": 1.2, "diversity": 0.2, "wanted": 0.22, "changed": True, "worst": 1.4}
 
 
