@@ -151,6 +151,19 @@ def _layout_probe(device: torch.device, layout: torch.memory_format) -> Callable
     return seconds
 
 
+def compiled(net: nn.Module) -> Callable[..., Any]:
+    """What `torch.compile` makes of a network: the same, in fewer and larger pieces, once it has been called.
+
+    It needs a C++ compiler, and what it cannot compile it runs as it is, with a warning. There is no second gradient
+    through it: penalties of gradients take the network itself.
+    """
+    import torch._dynamo
+
+    torch._dynamo.config.suppress_errors = True
+    made: Callable[..., Any] = torch.compile(net)
+    return made
+
+
 def generator(seed: int, *stream: int) -> torch.Generator:
     """A CPU random generator for one purpose: the same `seed` and `stream` numbers give the same draws.
 

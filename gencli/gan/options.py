@@ -161,6 +161,9 @@ class GanTraining(Training):
     ] = 0.998
     referee: Annotated[bool, Flag("Watch the game: say what goes wrong, and act where it is safe.")] = True
     limit: Annotated[int | None, Flag("Most pictures to learn from.", minimum=1, shown_default="all")] = None
+    compile: Annotated[
+        bool, Flag("Compile the networks first, with torch.compile: a minute or more, and then a GPU waits less.")
+    ] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

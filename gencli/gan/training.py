@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gencli.core.averaging import RunningMean, measuring
 from gencli.core.checkpoint import Stateful
-from gencli.core.device import Runtime, drawing_from, generator, memory_format
+from gencli.core.device import Runtime, compiled, drawing_from, generator, memory_format
 from gencli.core.images import grid, to_pillow
 from gencli.core.metrics import Likeness
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet
@@ -50,6 +50,8 @@ class GanRecipe(Recipe):
         self.generator, self.discriminator = nets
         for net in nets:
             net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
+        self.draws: Callable[..., Tensor] = compiled(self.generator) if options.compile else self.generator
+        self.judges: Callable[..., Tensor] = compiled(self.discriminator) if options.compile else self.discriminator
         self.mean = RunningMean(self.generator, options.average) if options.average else None
         self.modules: Mapping[str, nn.Module] = {
             "generator": self.generator,
@@ -81,7 +83,7 @@ class GanRecipe(Recipe):
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         for real, labels in self._parts(batch):
             with self.runtime.autocast():
-                fake = self.generator(latents(len(real), self.generator.form, self.luck, real.device), labels)
+                fake = self.draws(latents(len(real), self.generator.form, self.luck, real.device), labels)
             found = self._teach_discriminator(real, fake.detach(), labels)
         # the last drawn, whose gradient the discriminator's steps did not need, serve the generator too
         found |= self._teach_generator(fake, real, labels)
@@ -110,7 +112,7 @@ class GanRecipe(Recipe):
         options, net = self.options, self.discriminator
         seen_real, seen_fake = self._changed(real), self._changed(fake)
         with drawing_from(self.luck), self.runtime.autocast():
-            on_real, on_fake = net(seen_real, labels).float(), net(seen_fake, labels).float()
+            on_real, on_fake = self.judges(seen_real, labels).float(), self.judges(seen_fake, labels).float()
         loss = losses.discriminator_loss(
             options.loss, on_real, on_fake, self._labels(on_real, 1 - options.smoothing), self._labels(on_fake, 0.0)
         )
@@ -138,8 +140,8 @@ class GanRecipe(Recipe):
         compared = self.options.loss == "relativistic"
         seen_fake, seen_real = self._changed(fake), self._changed(real) if compared else None
         with drawing_from(self.luck), self.runtime.autocast():
-            on_fake = net(seen_fake, labels).float()
-            on_real = None if seen_real is None else net(seen_real, labels).float()
+            on_fake = self.judges(seen_fake, labels).float()
+            on_real = None if seen_real is None else self.judges(seen_real, labels).float()
         loss = losses.generator_loss(self.options.loss, on_fake, on_real)
         self._change(self.generator, loss, "generator")
         net.requires_grad_(True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,19 @@ def test_the_discriminator_takes_its_steps_and_the_generator_one() -> None:
     assert seen == {"generator": 1, "discriminator": 3}
     assert {"d_loss", "g_loss", "ahead", "rejected"} == found.keys()
     assert max(float(weight.detach().abs().max()) for weight in made.discriminator.parameters()) <= 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_compiled_networks_play_the_same_game() -> None:
+    pictures = blobs()
+    plain, quick = recipe(pictures), recipe(pictures, compile=True)
+    order = gan.batches(pictures, plain.options, CPU, 1)
+    for step in range(4):
+        wanted, found = (one.step(order.batch(0, step), 0.0) for one in (plain, quick))
+        for name, value in wanted.items():
+            torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
+    assert [*quick.generator.state_dict()] == [*plain.generator.state_dict()]
 
 
 @pytest.mark.gpu
