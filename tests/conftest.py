@@ -173,3 +173,24 @@ def picture() -> Callable[..., Any]:
         return 0.8 * smooth + 0.2 * noise
 
     return draw
+
+
+@pytest.fixture
+def tiny_network(remembered_layout: None) -> None:
+    """A network of random weights in the store, under the name `tiny`: conv1_1 to conv3_1, for other processes."""
+    import torch
+
+    from gencli.core import files, store
+    from gencli.core.device import Runtime
+    from gencli.core.pictures import PictureSet
+    from gencli.dream.options import BackboneTraining
+    from gencli.dream.training import ClassifierRecipe, describe
+
+    options = BackboneTraining(widths=(4, 6, 8), depths=(1, 2, 1), sizes=(8,))
+    names = ("a", "b")
+    held_out = PictureSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]), names)
+    recipe = ClassifierRecipe(options, held_out, Runtime(torch.device("cpu")), seed=0)
+    config = describe(options, held_out) | {"art": "dream", "options": options.to_dict(), "seed": 0}
+    folder = store.folder("dream", "tiny")
+    store.save_weights(folder, recipe.export(), config)
+    files.write_json(folder / store.CONFIG, config | {"finished": True})

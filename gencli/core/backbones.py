@@ -22,6 +22,7 @@ from gencli.core.networks import BUILDERS, Architecture, bvlc_state, vgg
 
 DEFAULT = "vgg-mini"
 INPUT = "input"  # the picture itself, as a layer
+ENOUGH = 96  # pixels a side that every network has features of
 # The mean and the root of the mean square are smaller than the maximum; these factors restore the size of the
 # activations (K. Crowson, style-transfer-pytorch: 0.78 times the root of the *sum* of 2 × 2 squares).
 POOLINGS = {"max": 1.0, "average": 2.0, "l2": 1.56}
@@ -98,6 +99,12 @@ class Backbone(nn.Module):
             if name == layer:
                 break
         return stride, radius
+
+    @torch.no_grad()
+    def widths(self) -> dict[str, int]:
+        """How many channels each layer has."""
+        seen = self(self.mean.new_zeros(1, 3, ENOUGH, ENOUGH), self.layers)
+        return {layer: features.shape[1] for layer, features in seen.items()}
 
     def normalise(self, pictures: Tensor) -> Tensor:
         """sRGB in [0, 1] → the range and channel order the network was trained with."""
@@ -255,7 +262,7 @@ def _from_source(name: str, state: dict[str, Tensor], description: Mapping[str, 
     """A network of others, from tensors in gencli's form or as they were published."""
     with torch.device("meta"):
         architecture = BUILDERS[name]()
-    backbone = Backbone(name, architecture)
+    backbone = Backbone(name, architecture, architecture.classes)
     if description.get("kind") == "source":
         _fill(backbone, state)
     elif architecture.origin is not None:

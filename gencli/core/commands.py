@@ -45,6 +45,24 @@ Output = Annotated[
     str | None,
     typer.Option("--output", "-o", help="A file, a folder/, a pattern such as face-{i:03}.png, or - ."),
 ]
+PictureOutput = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="A file, a folder, a pattern (`{name}`, `{i}`), or `-`.",
+        show_default="named after the pictures",
+    ),
+]
+Format = Annotated[
+    str | None, typer.Option("--format", help="png, jpg, webp, tiff, bmp or gif.", show_default="by extension")
+]
+SaveEvery = Annotated[
+    int | None, typer.Option("--save-every", min=1, help="Also save the picture after every so many steps.")
+]
+MaxPixels = Annotated[
+    int | None, typer.Option("--max-pixels", min=1, help="The largest picture read.", show_default="100 million")
+]
 Points = Annotated[int, typer.Option("--points", min=2, max=1000, help="How many random points, without pictures.")]
 Loop = Annotated[bool, typer.Option("--loop/--once", help="Back to the first point, or end at the last.")]
 Frames = Annotated[int, typer.Option("--frames", min=2, max=100_000, help="Pictures of the film.")]

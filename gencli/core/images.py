@@ -9,6 +9,7 @@ import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -34,6 +35,14 @@ class Picture:
     def opaque(self) -> Tensor:
         """Its colours, laid on white where it is transparent."""
         return self.rgb if self.alpha is None else torch.lerp(torch.ones_like(self.rgb), self.rgb, self.alpha)
+
+
+Source: TypeAlias = Picture | Image.Image | Path | str
+
+
+def loaded(source: Source) -> Picture:
+    """A picture that may have been loaded already. Raises what `load` does."""
+    return source if isinstance(source, Picture) else load(source)
 
 
 def load(source: Path | str | Image.Image, *, size: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
@@ -68,6 +77,11 @@ def load(source: Path | str | Image.Image, *, size: int | None = None, max_pixel
             f"there is not enough memory for {name}, {width:,} × {height:,} pixels", "choose a smaller size"
         ) from error
     return Picture(values[:, :3], values[:, 3:] if image.mode == "RGBA" else None, name)
+
+
+def stem(source: str) -> str:
+    """What results made from a picture are named after: a path's stem, an example's name, `stdin`."""
+    return "stdin" if source == "-" else Path(source.removeprefix("@")).stem
 
 
 def _open(source: Path | str | Image.Image, size: int | None, max_pixels: int) -> tuple[Image.Image, str]:
@@ -132,6 +146,13 @@ def fit(height: int, width: int, longest: int) -> tuple[int, int]:
     """(height, width) of the same ratio whose longest side is `longest`; each at least 1 pixel."""
     side = max(height, width)
     return max(1, (2 * height * longest + side) // (2 * side)), max(1, (2 * width * longest + side) // (2 * side))
+
+
+def total_variation(pictures: Tensor) -> Tensor:
+    """Mean squared difference of neighbouring pixels of (N, C, H, W) (squared, so it favours no direction)."""
+    across = (pictures[..., 1:] - pictures[..., :-1]).square().mean() if pictures.shape[-1] > 1 else 0
+    down = (pictures[..., 1:, :] - pictures[..., :-1, :]).square().mean() if pictures.shape[-2] > 1 else 0
+    return torch.as_tensor(across + down)
 
 
 def grid(pictures: Tensor, columns: int | None = None, gap: int = 2, background: float = 1.0) -> Tensor:

@@ -29,6 +29,7 @@ class Architecture:
     aliases: dict[str, str] = field(default_factory=dict)
     side: int | None = None  # of the pictures at which figures in its features are usually taken
     origin: nn.Module | None = None  # the module the stages were taken from: its state dict is the published one
+    classes: tuple[str, ...] = ()  # that the head knows
 
 
 # ------------------------------------------------------------------ VGG and its small relatives
@@ -157,6 +158,7 @@ def bvlc_googlenet() -> Architecture:
         std=(1 / 255, 1 / 255, 1 / 255),
         bgr=True,
         aliases={f"inception_{name}/output": f"inception_{name}" for name in INCEPTIONS},
+        classes=_imagenet(),
     )
 
 
@@ -207,7 +209,7 @@ def squeezenet1_1() -> Architecture:
     }
     stages |= {"fire4": f[6], "fire5": f[7], "pool5": f[8]}
     stages |= {f"fire{i}": f[i + 3] for i in range(6, 10)}
-    return Architecture(stages, nn.Sequential(net.classifier, nn.Flatten()), origin=net)
+    return Architecture(stages, nn.Sequential(net.classifier, nn.Flatten()), origin=net, classes=_imagenet())
 
 
 def googlenet() -> Architecture:
@@ -221,9 +223,8 @@ def googlenet() -> Architecture:
     stages = {name: getattr(net, name) for name in names}
     aliases = {name.replace("inception", "inception_"): name for name in stages if name.startswith("inception")}
     half = (0.5, 0.5, 0.5)
-    return Architecture(
-        stages, nn.Sequential(net.avgpool, nn.Flatten(), net.fc), half, half, aliases=aliases, origin=net
-    )
+    head = nn.Sequential(net.avgpool, nn.Flatten(), net.fc)
+    return Architecture(stages, head, half, half, aliases=aliases, origin=net, classes=_imagenet())
 
 
 def inception_v3() -> Architecture:
@@ -243,7 +244,7 @@ def inception_v3() -> Architecture:
     half = (0.5, 0.5, 0.5)
     aliases = {f"Mixed_{name}": f"mixed{i}" for i, name in enumerate(mixed)}
     head = nn.Sequential(net.avgpool, nn.Flatten(), net.fc)
-    return Architecture(stages, head, half, half, aliases=aliases, side=299, origin=net)
+    return Architecture(stages, head, half, half, aliases=aliases, side=299, origin=net, classes=_imagenet())
 
 
 def resnet50() -> Architecture:
@@ -258,7 +259,15 @@ def resnet50() -> Architecture:
     for i in range(1, 5):
         stages |= {f"layer{i}_{j}": block for j, block in enumerate(getattr(net, f"layer{i}"))}
     aliases = {name.replace("_", "."): name for name in stages if name.startswith("layer")}
-    return Architecture(stages, nn.Sequential(net.avgpool, nn.Flatten(), net.fc), aliases=aliases, origin=net)
+    head = nn.Sequential(net.avgpool, nn.Flatten(), net.fc)
+    return Architecture(stages, head, aliases=aliases, origin=net, classes=_imagenet())
+
+
+def _imagenet() -> tuple[str, ...]:
+    """The thousand classes of the ImageNet challenge, in their order."""
+    from torchvision.models import ResNet50_Weights
+
+    return tuple(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
 
 
 def _empty(build: Callable[..., Any], **options: Any) -> Any:

@@ -15,14 +15,12 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from gencli.core.backbones import INPUT, Backbone
+from gencli.core.backbones import ENOUGH, INPUT, Backbone
 from gencli.core.device import Runtime, free_memory
 from gencli.core.errors import GencliError, UsageError
 
 Place: TypeAlias = tuple[EllipsisType, slice, slice]
 Shapes: TypeAlias = Mapping[str, tuple[int, int]]
-
-STRIP = 96  # pixels; enough for every network to have features
 
 
 @dataclass(frozen=True)
@@ -119,8 +117,8 @@ def feature_shapes(backbone: Backbone, size: Sequence[int], layers: Sequence[str
     height, width = size
     empty = backbone.mean.new_zeros(1, 3, 1, 1)
     try:
-        upright = backbone(empty.expand(-1, -1, height, min(width, STRIP)), layers)
-        lying = backbone(empty.expand(-1, -1, min(height, STRIP), width), layers)
+        upright = backbone(empty.expand(-1, -1, height, min(width, ENOUGH)), layers)
+        lying = backbone(empty.expand(-1, -1, min(height, ENOUGH), width), layers)
     except RuntimeError as error:
         raise UsageError(
             f"{width} × {height} pixels are too few for {backbone.name} to see {', '.join(layers)}",
@@ -148,10 +146,10 @@ def activation_count(backbone: Backbone, size: Sequence[int], layers: Collection
         for module in backbone.modules()
         if not any(module.children())
     ]
-    backbone(backbone.mean.new_zeros(1, 3, STRIP, STRIP), layers)
+    backbone(backbone.mean.new_zeros(1, 3, ENOUGH, ENOUGH), layers)
     for handle in handles:
         handle.remove()
-    return round(sum(counts) * size[0] * size[1] / STRIP**2)
+    return round(sum(counts) * size[0] * size[1] / ENOUGH**2)
 
 
 def check_memory(size: Sequence[int], needed: int, tile: int | None, runtime: Runtime) -> None:

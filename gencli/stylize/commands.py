@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gencli.core.commands import art
-from gencli.core.console import Bar, Console
+from gencli.core.commands import Format, MaxPixels, PictureOutput, SaveEvery, art
+from gencli.core.console import Console
 from gencli.core.errors import UsageError
 from gencli.core.options import Common, command, weighted
+from gencli.core.sitting import Sitting
 from gencli.stylize.options import StylizeOptions
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     from gencli.core.images import Picture
-    from gencli.core.outputs import Target
-    from gencli.stylize.optimize import Step
 
 app = art("gencli.stylize")
 
@@ -45,24 +39,6 @@ Masks = Annotated[
     list[Path] | None,
     typer.Option("--mask", help="Where a style applies (white) and where not (black); one a style, in their order."),
 ]
-Output = Annotated[
-    str | None,
-    typer.Option(
-        "--output",
-        "-o",
-        help="A file, a folder, a pattern (`{name}`, `{i}`), or `-`.",
-        show_default="CONTENT-STYLE.png",
-    ),
-]
-Format = Annotated[
-    str | None, typer.Option("--format", help="png, jpg, webp, tiff, bmp or gif.", show_default="by extension")
-]
-SaveEvery = Annotated[
-    int | None, typer.Option("--save-every", min=1, help="Also save the picture after every so many steps.")
-]
-MaxPixels = Annotated[
-    int | None, typer.Option("--max-pixels", min=1, help="The largest picture read.", show_default="100 million")
-]
 
 
 @app.command()
@@ -73,7 +49,7 @@ def sample(
     common: Common,
     style: Styles = None,
     mask: Masks = None,
-    output: Output = None,
+    output: PictureOutput = None,
     format: Format = None,
     save_every: SaveEvery = None,
     max_pixels: MaxPixels = None,
@@ -113,7 +89,7 @@ def sample(
     checked = [alone] if alone else (load(content) for content in contents if content != "-")
     extents = [picture.rgb.shape[-2:] for picture in checked]
     suffix = "-".join(picture.name for picture in style_pictures)
-    targets = outputs.plan([_stem(content) for content in contents], output, suffix=suffix, format=format)
+    targets = outputs.plan([images.stem(content) for content in contents], output, suffix=suffix, format=format)
     if save_every and any(target.path is None for target in targets):
         raise UsageError("--save-every cannot write to standard output", "name a file with -o")
     runtime = common.start()
@@ -126,7 +102,7 @@ def sample(
     record |= {"backbone": options.backbone}
     for content, target in zip(contents, targets, strict=True):
         picture = alone or load(content)
-        sitting = _Sitting(console, target, save_every, outputs.note(seed), {"content": content, **record})
+        sitting = Sitting(console, target, save_every, outputs.note(seed), {"content": content, **record})
         sitting.paint(partial(painter, picture, *style_pictures), f"{picture.name} in the style of {suffix}")
 
 
@@ -146,44 +122,3 @@ def _sort_out(
         raise UsageError("the styles' weights were given twice", "write --style NAME=WEIGHT or --style-weight")
     weights = weighted("--style", style)
     return pictures, list(weights), tuple(weights.values())
-
-
-@dataclass
-class _Sitting:
-    """One picture painted: what is shown meanwhile, and what is written, however it ends."""
-
-    console: Console
-    target: Target
-    save_every: int | None
-    note: Mapping[str, str]
-    record: Mapping[str, object]
-    latest: Step | None = None
-
-    def paint(self, painter: Callable[..., Image.Image], title: str) -> None:
-        began = time.monotonic()
-        with self.console.bar(title, units="%") as bar:
-            try:
-                painted = painter(on_step=partial(self.follow, bar))
-            except BaseException:
-                if self.latest:  # nothing is lost: what there is so far is a picture too
-                    self.write(self.latest.render(), {"unfinished": True})
-                    self.console.warn("the work was cut short; the picture written is as far as it came")
-                raise
-        self.write(painted, {"seconds": round(time.monotonic() - began, 2)})
-
-    def follow(self, bar: Bar, step: Step) -> None:
-        """Show a step, and keep its picture where `--save-every` asks for it, beside the result."""
-        self.latest = step
-        bar.update(round(100 * step.fraction), 100, {"size": step.size, "loss": step.loss})
-        bar.show(step.render)
-        if self.save_every and step.number % self.save_every == 0:
-            assert self.target.path is not None
-            path = self.target.path.with_stem(f"{self.target.path.stem}-step-{step.number:04}")
-            replace(self.target, path=path, base=None).write(step.render(), self.note)
-
-    def write(self, painted: Image.Image, how: Mapping[str, object]) -> None:
-        self.console.made(self.target.write(painted, self.note), {**self.record, **how})
-
-
-def _stem(content: str) -> str:
-    return "stdin" if content == "-" else Path(content.removeprefix("@")).stem

@@ -110,13 +110,6 @@ def spread(features: Tensor) -> Tensor:
     return features.flatten(1).var(1, correction=0).mean()
 
 
-def total_variation(pictures: Tensor) -> Tensor:
-    """Mean squared difference of neighbouring pixels of (N, C, H, W) (squared, so it favours no direction)."""
-    across = (pictures[..., 1:] - pictures[..., :-1]).square().mean() if pictures.shape[-1] > 1 else 0
-    down = (pictures[..., 1:, :] - pictures[..., :-1, :]).square().mean() if pictures.shape[-2] > 1 else 0
-    return torch.as_tensor(across + down)
-
-
 def book_variation(pictures: Tensor) -> Tensor:
     """The textbook's total variation: Σ (dx² + dy²)^1.25 over pixels and channels of (N, C, H, W)."""
     inner = pictures[..., :-1, :-1]

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gencli.core.backbones import Backbone
+from gencli.core.images import total_variation
 from gencli.core.tiles import Shapes, Tiling
 from gencli.stylize import losses
 from gencli.stylize.losses import Moments
@@ -171,7 +172,7 @@ class Objective:
     def _variation(self, x: Tensor) -> Tensor:
         if self.weights.book:
             return self.weights.tv * BOOK_VARIATION * losses.book_variation(255 * x)
-        return self.weights.tv * losses.total_variation(x)
+        return self.weights.tv * total_variation(x)
 
     # ---------------------------------------------------------------- what is computed once
 

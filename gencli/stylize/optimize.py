@@ -7,20 +7,19 @@ smaller one's result, with the photograph's own fine detail added back.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from itertools import count
-from pathlib import Path
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from gencli.core import backbones, images, tiles
+from gencli.core import backbones, tiles
 from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, memory_format
 from gencli.core.errors import UsageError
-from gencli.core.images import Picture
+from gencli.core.images import Source, loaded
+from gencli.core.sitting import Step
 from gencli.core.tiles import activation_bytes
 from gencli.stylize.canvas import Canvas
 from gencli.stylize.descent import BOOK_RATE, HISTORY, LBFGS, SGD, Adam, Method, descend
@@ -31,19 +30,6 @@ RATIO = {"gram": 0.05, "w2": 0.15}  # content to style at strength 0.5: chosen b
 MORE_STEPS = 1.25  # a size half as large takes so many times the steps,
 SETTLED = 24  # but no more than follow from so many at the full size: the large forms stand by then, and a small
 # picture that is finished further is further from what the large one ends as
-
-Source = Picture | Image.Image | Path | str
-
-
-@dataclass(frozen=True)
-class Step:
-    """What `on_step` is told after an evaluation."""
-
-    fraction: float  # of the whole work
-    number: int  # of evaluations so far
-    size: int  # longest side now worked at, in pixels
-    loss: float
-    render: Callable[[], Image.Image]  # the result as it stands, at full size
 
 
 def stylize(
@@ -71,7 +57,7 @@ def stylize(
         raise UsageError("no style was given", "name at least one style picture")
     options = options or StylizeOptions()
     runtime = runtime or Runtime(torch.device("cpu"))
-    canvas = Canvas(_loaded(content), [_loaded(s) for s in styles], [_loaded(m) for m in masks], options, runtime)
+    canvas = Canvas(loaded(content), [loaded(s) for s in styles], [loaded(m) for m in masks], options, runtime)
     if options.strength == 0:
         return canvas.render(canvas.content)
     backbone = backbone or load_backbone(options, runtime)
@@ -167,7 +153,3 @@ def _method(options: StylizeOptions, steps: int) -> Callable[[float], Method]:
         "sgd": partial(SGD, rate=BOOK_RATE if options.losses == "book" else None),
     }
     return methods[options.optimizer]
-
-
-def _loaded(source: Source) -> Picture:
-    return source if isinstance(source, Picture) else images.load(source)

@@ -15,15 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from gencli import app
-from gencli.core import files, store
-from gencli.core.device import Runtime
-from gencli.core.pictures import PictureSet
-from gencli.dream.options import BackboneTraining
-from gencli.dream.training import ClassifierRecipe, describe
 from gencli.stylize import StylizeOptions, optimize, stylize
 
 LOOK = "--backbone tiny --content-layer conv2_2 --style-layer conv1_1 --style-layer conv3_1=2"
@@ -32,16 +26,8 @@ RunGencli = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture(autouse=True)
-def tiny_network(remembered_layout: None) -> None:
-    """A network of random weights in the store, under the name `tiny`."""
-    options = BackboneTraining(widths=(4, 6, 8), depths=(1, 2, 1), sizes=(8,))
-    names = ("a", "b")
-    held_out = PictureSet(torch.zeros(2, 3, 8, 8, dtype=torch.uint8), torch.tensor([0, 1]), names)
-    recipe = ClassifierRecipe(options, held_out, Runtime(torch.device("cpu")), seed=0)
-    config = describe(options, held_out) | {"art": "dream", "options": options.to_dict(), "seed": 0}
-    folder = store.folder("dream", "tiny")
-    store.save_weights(folder, recipe.export(), config)
-    files.write_json(folder / store.CONFIG, config | {"finished": True})
+def _network(tiny_network: None) -> None:
+    """All look through it."""
 
 
 def blots(width: int, height: int, seed: int = 0) -> Image.Image:

@@ -14,8 +14,9 @@ from PIL import Image
 import gencli.stylize
 from gencli.core import images
 from gencli.core.errors import GencliError, UsageError
+from gencli.core.sitting import Step
 from gencli.stylize import StylizeOptions, optimize, stylize
-from gencli.stylize.optimize import MORE_STEPS, RATIO, SETTLED, Step, schedule, weights
+from gencli.stylize.optimize import MORE_STEPS, RATIO, SETTLED, schedule, weights
 
 LAYERS: dict[str, Any] = {
     "content_layer": {"conv2_2": 1.0},
