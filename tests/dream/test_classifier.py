@@ -23,12 +23,16 @@ from gencli.core.recipe import up_and_down
 from gencli.core.training import Progress, TrainingOptions, train
 from gencli.dream.options import BackboneTraining
 from gencli.dream.training import (
+    TURNS,
     WARM_UP,
     ClassifierRecipe,
     batches,
+    confused,
     describe,
     initialise,
     picture_size,
+    turned,
+    widths_and_depths,
 )
 
 pytestmark = pytest.mark.usefixtures("remembered_layout")
@@ -153,7 +157,7 @@ def batch_of(labels: list[int], indices: list[int]) -> Batch:
 
 
 def test_label_smoothing() -> None:
-    targets = recipe(classes=4, label_smoothing=0.2).targets(batch_of([2, 0], [0, 1]))
+    targets = recipe(classes=4, label_smoothing=0.2).targets(torch.tensor([2, 0]), batch_of([2, 0], [0, 1]))
     expected = torch.tensor([[0.05, 0.05, 0.85, 0.05], [0.85, 0.05, 0.05, 0.05]])
     torch.testing.assert_close(targets, expected)
 
@@ -161,8 +165,8 @@ def test_label_smoothing() -> None:
 def test_label_smoothing_is_pytorchs() -> None:
     made, batch = recipe(classes=4, label_smoothing=0.1), batch_of([3, 1, 0], [0, 1, 2])
     logits = torch.randn(3, 4, generator=torch.Generator().manual_seed(0))
-    ours = nn.functional.cross_entropy(logits, made.targets(batch))
     assert batch.labels is not None
+    ours = nn.functional.cross_entropy(logits, made.targets(batch.labels, batch))
     torch.testing.assert_close(ours, nn.functional.cross_entropy(logits, batch.labels, label_smoothing=0.1))
 
 
@@ -170,8 +174,9 @@ def test_teachers_share_of_the_targets() -> None:
     soft = torch.rand(10, 3, generator=torch.Generator().manual_seed(0))
     soft = (soft / soft.sum(1, keepdim=True)).half()
     batch = batch_of([1, 2], [7, 4])
-    alone = recipe(label_smoothing=0.1).targets(batch)
-    mixed = recipe(label_smoothing=0.1, soft=soft, teacher_weight=0.25).targets(batch)
+    labels = torch.tensor([1, 2])
+    alone = recipe(label_smoothing=0.1).targets(labels, batch)
+    mixed = recipe(label_smoothing=0.1, soft=soft, teacher_weight=0.25).targets(labels, batch)
     torch.testing.assert_close(mixed, 0.75 * alone + 0.25 * soft[[7, 4]].float())
     torch.testing.assert_close(mixed.sum(1), torch.ones(2), atol=1e-3, rtol=0)
 
@@ -210,6 +215,59 @@ def test_preview_frames_right_and_wrong() -> None:
     sheet = np.asarray(made.preview())
     first, second = sheet[0, 0], sheet[0, 24]  # of class 0, wrong; of class 1, right
     assert first[0] > 150 > first[1] and second[1] > 150 > second[0]
+    assert made.net.training and all(weight.requires_grad for weight in made.net.parameters())
+    rows = 3 * (16 + 6 + 2) - 2  # of 24 framed pictures; below, what it dreams of
+    assert sheet.shape[0] > rows + 100 and len(np.unique(sheet[rows + 20 :].reshape(-1, 3), axis=0)) > 1000
+
+
+# ------------------------------------------------------------------ without labels, from a network, confusion
+
+
+def test_pictures_are_turned_to_the_left() -> None:
+    pictures = torch.arange(8.0).view(2, 1, 2, 2)
+    found = turned(pictures.repeat(2, 1, 1, 1), torch.tensor([0, 1, 2, 3]))
+    assert found[:, 0].tolist() == [[[0, 1], [2, 3]], [[5, 7], [4, 6]], [[3, 2], [1, 0]], [[6, 4], [7, 5]]]
+
+
+def test_without_labels_it_learns_which_way_is_up(tmp_path: Path) -> None:
+    """Pictures that are bright above and dark below."""
+    draw = torch.Generator().manual_seed(0)
+    ramp = torch.linspace(220, 30, 16).view(1, 1, 16, 1) + 20 * torch.randn(64, 3, 16, 16, generator=draw)
+    pictures = PictureSet(ramp.clamp(0, 255).byte(), fingerprint="ramps")
+    options = BackboneTraining(**{**TINY, "task": "rotation"})
+    made = ClassifierRecipe(options, pictures, CPU, 5)
+    assert made.classes == TURNS and describe(options, pictures)["classes"] == TURNS
+    data, steps = batches(pictures, options, CPU, 5), 40
+    for step in range(steps):
+        for group in made.optimizer.param_groups:
+            group["lr"] = options.rate * made.rate(step / steps)
+        made.step(data.batch(step // len(data), step % len(data)), step / steps)
+    assert made.evaluate()["top1"] > 0.9
+    assert int(made.confusion.sum()) == 64 and made.confusion.sum(1).tolist() == [16] * 4
+    assert made.preview().height > 100
+
+
+def test_going_on_from_a_network_it_sees_what_that_saw(tiny: Any) -> None:
+    base = tiny(dtype=torch.float32)
+    assert widths_and_depths(base) == ((6, 8, 10), (1, 2, 1))
+    options = BackboneTraining(**{**TINY, "widths": (6, 8, 10), "depths": (1, 2, 1)})
+    held_out = drawn(24, 3)
+    made = ClassifierRecipe(options, held_out, CPU, 0, base=base)
+    pictures = held_out.pictures.float() / 255
+    with torch.no_grad():
+        wanted = base(pictures, base.layers)
+        for mode in (False, True):  # training moves the statistics on
+            for layer, features in made.net.train(mode)(pictures, base.layers).items():
+                torch.testing.assert_close(features, wanted[layer], rtol=1e-3, atol=1e-3)
+    del base.stages["pool1"]
+    with pytest.raises(UsageError, match="cannot be gone on from"):
+        widths_and_depths(base)
+
+
+def test_what_is_confused_most() -> None:
+    counts = torch.tensor([[8, 2, 0], [5, 5, 0], [0, 1, 9]])
+    assert confused(counts, ("a", "b", "c"), 5) == [("b", "a", 0.5), ("a", "b", 0.2), ("c", "b", 0.1)]
+    assert confused(counts, ("a", "b", "c"), 1) == [("b", "a", 0.5)]
 
 
 @pytest.mark.parametrize("steps", [1, 12])
@@ -305,3 +363,25 @@ def test_the_command_learns_a_folder_of_pictures(tmp_path: Path, run_gencli: Cal
     assert config["options"]["widths"] == [4, 6] and config["seed"] == 1
     assert len(list((model / "samples").glob("*.png"))) == 10
     assert backbones.load("mine").classes == ("class0", "class1", "class2")
+
+
+def test_the_command_goes_on_from_a_network_and_learns_without_labels(
+    tmp_path: Path, run_gencli: Callable[..., Any], tiny_network: None
+) -> None:
+    folder = tmp_path / "snapshots"
+    folder.mkdir()
+    for index, pixels in enumerate(drawn(40, 3).stored):
+        Image.fromarray(pixels.permute(1, 2, 0).numpy()).save(folder / f"{index}.png")
+    words = ["dream", "train", "--data", "snapshots", "--name", "mine", "--seed", "1", "--sizes", "16"]
+    done = run_gencli(*words, "--from", "tiny", "--epochs", "1", "--held-out", "0.2")
+    assert done.returncode == 0, done.stderr
+    assert "turned to be told apart" in done.stderr and "is taken for" in done.stderr
+    model = Path(done.stdout.strip())
+    config = json.loads((model / "config.json").read_text(encoding="utf-8"))
+    assert config["classes"] == list(TURNS) and config["base"] == "tiny" and config["options"]["widths"] == [4, 6, 8]
+    done = run_gencli(*words, "--resume", "--epochs", "2")
+    assert done.returncode == 0, done.stderr
+    refused = run_gencli(*words[:5], "other", "--from", "tiny", "--widths", "4,4", "--depths", "1,1", "--epochs", "1")
+    assert refused.returncode == 2 and "are those of tiny" in refused.stderr
+    refused = run_gencli(*words[:5], "other", "--task", "labels", "--epochs", "1")
+    assert refused.returncode == 2 and "--task rotation" in refused.stderr
