@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gencli.stylize import descent
-from gencli.stylize.descent import LBFGS, SGD, Adam, Function, Method, descend, towards_natural
+from gencli.stylize.descent import LBFGS, SGD, Adam, Function, Method, descend
 
 SHAPE = (1, 3, 4, 5)
 
@@ -112,27 +112,6 @@ def test_lbfgs_stays_in_gamut() -> None:
     found = descend(objective, draw(1), 60, LBFGS, nothing)
     assert all(float(x.min()) >= 0 and float(x.max()) <= 1 for x in seen)
     torch.testing.assert_close(found, wanted.clamp(0, 1), atol=1e-3, rtol=0)
-
-
-def test_natural_direction_is_linear_symmetric_and_downhill() -> None:
-    a, b = draw(2) - 0.5, draw(3) - 0.5
-    assert float((towards_natural(a) * b).sum()) == pytest.approx(float((a * towards_natural(b)).sum()))
-    torch.testing.assert_close(towards_natural(2 * a - b), 2 * towards_natural(a) - towards_natural(b))
-    assert float((towards_natural(a) * a).sum()) > 0
-    torch.testing.assert_close(towards_natural(a[..., :1, :1]).shape, a[..., :1, :1].shape)
-
-
-def test_natural_direction_weighs_wavelengths_and_lightness() -> None:
-    """A wave of four times the length, grey in place of coloured, counts by the factors that are written down."""
-    place = torch.arange(32, dtype=torch.float64) * 2 * math.pi
-    color = torch.tensor([1.0, -1.0, 0.0], dtype=torch.float64).view(1, 3, 1, 1)
-    fine, coarse = (color * torch.cos(place / length).expand(1, 1, 32, 32) for length in (4, 16))
-    torch.testing.assert_close(towards_natural(fine) / 4**descent.FALL, fine)
-    torch.testing.assert_close(towards_natural(coarse) / 16**descent.FALL, coarse)
-    grey = fine[:, :1].expand(-1, 3, -1, -1)
-    torch.testing.assert_close(towards_natural(grey) / 4**descent.FALL, descent.LIGHTNESS * grey)
-    flat = torch.full((1, 3, 32, 32), 0.5, dtype=torch.float64)
-    torch.testing.assert_close(towards_natural(flat), descent.LIGHTNESS * 32**descent.FALL * flat)
 
 
 def test_adam_and_sgd_go_down() -> None:

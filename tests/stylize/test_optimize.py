@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 import gencli.stylize
-from gencli.core import images
+from gencli.core import images, tiles
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.sitting import Step
 from gencli.stylize import StylizeOptions, optimize, stylize
@@ -317,7 +317,7 @@ def test_too_thin_a_picture_is_refused(paint: Paint) -> None:
 
 def test_too_large_a_picture_is_refused_before_the_work(paint: Paint, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Step] = []
-    monkeypatch.setattr(optimize, "free_memory", lambda device: 2_000_000)
+    monkeypatch.setattr(tiles, "free_memory", lambda device: 2_000_000)
     with pytest.raises(GencliError, match=r"128 × 85 pixels needs about 0\.0 GB") as caught:
         paint(on_step=seen.append, size=128)
     assert not seen and "--tile" in str(caught.value.hint)
