@@ -15,6 +15,7 @@ from gencli.core.recipe import Diverged
 AHEAD = 0.995  # share of pairs in which the real picture is preferred, from which on the discriminator has won
 REJECTED = 3.0  # −log σ of what the generator made: the discriminator is more than 95 % sure of it
 ALIKE = 0.25  # diversity of the samples, as a share of the pictures', under which they are all alike
+ALIKE_OF_CLASS = 0.1  # the same within classes: a generator learns these first, and their variety later
 SAME = 0.01  # mean difference of two pictures' values under which they are the same
 TURNS = 3  # looks in a row until it speaks
 EARLY = 4  # looks at the beginning when nothing has taken shape yet
@@ -41,10 +42,11 @@ class Evidence:
 
 
 class Referee:
-    """What it has seen so far. `critic`: verdicts are values without bounds, which say nothing about winning."""
+    """What it has seen so far. `critic`: verdicts are values without bounds, which say nothing about winning.
+    `alike`: the share of the diversity that is wanted under which samples are all alike."""
 
-    def __init__(self, *, critic: bool = False) -> None:
-        self.critic = critic
+    def __init__(self, *, critic: bool = False, alike: float = ALIKE) -> None:
+        self.critic, self.alike = critic, alike
         self.looks = 0
         self.rows: dict[str, int] = {}  # looks in a row at which something was seen
         self.said: dict[str, int] = {}  # the look at which it was last said
@@ -63,7 +65,7 @@ class Referee:
         }
         found = {
             "winning": not self.critic and seen.ahead >= AHEAD and seen.rejected >= REJECTED,
-            "alike": self.looks > EARLY and seen.wanted >= SAME and self._share(seen) < ALIKE,
+            "alike": self.looks > EARLY and seen.wanted >= SAME and self._share(seen) < self.alike,
             "same": seen.wanted < SAME,
             "frozen": not seen.changed,
         }

@@ -21,7 +21,7 @@ from gencli.core.tensors import halved
 from gencli.gan import augment, losses, networks
 from gencli.gan.networks import Discriminator, Form, Generator
 from gencli.gan.options import R1, GanTraining
-from gencli.gan.referee import Evidence, Referee
+from gencli.gan.referee import ALIKE, ALIKE_OF_CLASS, Evidence, Referee
 
 WARM_UP = 0.02  # share of the training in which the rate rises
 SHOWN = 8  # pictures in a row of a preview, and rows
@@ -65,7 +65,8 @@ class GanRecipe(Recipe):
             ),
         }
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
-        self.referee = Referee(critic=options.loss == "wgan")
+        alike = ALIKE_OF_CLASS if self.generator.form.classes else ALIKE
+        self.referee = Referee(critic=options.loss == "wgan", alike=alike)
         self.game = _Game()
         self.extras: Mapping[str, Stateful] = {
             "scaler": self.scaler,
