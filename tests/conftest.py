@@ -194,3 +194,16 @@ def tiny_network(remembered_layout: None) -> None:
     folder = store.folder("dream", "tiny")
     store.save_weights(folder, recipe.export(), config)
     files.write_json(folder / store.CONFIG, config | {"finished": True})
+
+
+@pytest.fixture
+def blots() -> Callable[..., Any]:
+    """`blots(width, height, seed)`: a Pillow picture of soft patches of colour."""
+    import numpy as np
+    from PIL import Image
+
+    def draw(width: int, height: int, seed: int = 0) -> Image.Image:
+        small = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
+        return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
+
+    return draw

@@ -24,13 +24,8 @@ def _network(tiny_network: None) -> None:
     """All look through it."""
 
 
-def blots(width: int, height: int, seed: int = 0) -> Image.Image:
-    small = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-
-
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def pictures(tmp_path: Path, blots: Callable[..., Image.Image]) -> Path:
     blots(60, 40).save(tmp_path / "photo.jpg", quality=95)
     blots(40, 50, 1).save(tmp_path / "other.png")
     mask = Image.new("L", (60, 40))
@@ -137,7 +132,7 @@ def test_a_zoom_is_gone_on_with(
     assert pixels[0] == pixels[1]
 
 
-def test_over_an_animation(pictures: Path, run_gencli: RunGencli) -> None:
+def test_over_an_animation(pictures: Path, run_gencli: RunGencli, blots: Callable[..., Image.Image]) -> None:
     moving = [blots(48, 32, 5).rotate(3 * turn) for turn in range(3)]
     moving[0].save(pictures / "film.gif", save_all=True, append_images=moving[1:], duration=50)
     done = run_gencli("dream", "film.gif", *QUICK, "--octaves", "1", "--frame-steps", "1", "-o", "dream.png")

@@ -30,13 +30,8 @@ def _network(tiny_network: None) -> None:
     """All look through it."""
 
 
-def blots(width: int, height: int, seed: int = 0) -> Image.Image:
-    small = np.random.default_rng(seed).integers(0, 256, (5, 5, 3), dtype=np.uint8)
-    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-
-
 @pytest.fixture
-def pictures(tmp_path: Path) -> Path:
+def pictures(tmp_path: Path, blots: Callable[..., Image.Image]) -> Path:
     blots(60, 40).save(tmp_path / "photo.jpg", quality=95)
     blots(40, 50, 1).save(tmp_path / "painting.png")
     blots(30, 30, 2).save(tmp_path / "other.png")
@@ -61,7 +56,9 @@ def test_a_picture_with_its_default_name(pictures: Path, run_gencli: RunGencli) 
         assert np.asarray(painted).std() > 10
 
 
-def test_through_pipes(pictures: Path, gencli_environment: Callable[[], dict[str, str]]) -> None:
+def test_through_pipes(
+    pictures: Path, gencli_environment: Callable[[], dict[str, str]], blots: Callable[..., Image.Image]
+) -> None:
     """Bytes in, PNG bytes out and nothing else; transparency goes through."""
     photograph = blots(60, 40).convert("RGBA")
     photograph.putalpha(Image.linear_gradient("L").resize((60, 40)))
