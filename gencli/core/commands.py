@@ -64,6 +64,9 @@ MaxPixels = Annotated[
     int | None, typer.Option("--max-pixels", min=1, help="The largest picture read.", show_default="100 million")
 ]
 Points = Annotated[int, typer.Option("--points", min=2, max=1000, help="How many random points, without pictures.")]
+Way = Annotated[
+    str, typer.Option("--path", help="line, sphere (the direction turns evenly) or circle (through two points).")
+]
 Loop = Annotated[bool, typer.Option("--loop/--once", help="Back to the first point, or end at the last.")]
 Frames = Annotated[int, typer.Option("--frames", min=2, max=100_000, help="Pictures of the film.")]
 Fps = Annotated[float, typer.Option("--fps", min=0.1, max=240, help="Pictures a second.")]

@@ -12,6 +12,12 @@ from gencli.core.errors import UsageError
 PATHS = ("line", "sphere", "circle")
 
 
+def check(kind: str) -> None:
+    """Raise UsageError where there is no such kind of path."""
+    if kind not in PATHS:
+        raise UsageError(f"there is no path {kind}", f"choose one of {', '.join(PATHS)}")
+
+
 def path(kind: str, points: Tensor, frames: int, *, closed: bool, draw: torch.Generator) -> Tensor:
     """Latents (frames, L) along a path through points (K, L).
 

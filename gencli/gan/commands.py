@@ -22,10 +22,10 @@ from gencli.core.commands import (
     Points,
     Resume,
     Side,
+    Way,
     art,
 )
 from gencli.core.console import Console
-from gencli.core.errors import UsageError
 from gencli.core.options import Common, command
 from gencli.gan.options import BACKBONE, FACES, GanTraining
 
@@ -47,9 +47,6 @@ Truncation = Annotated[
     typer.Option(
         "--truncation", min=0.01, max=10, help="Latents within ± this only: low is usual.", show_default="all there are"
     ),
-]
-Path_ = Annotated[
-    str, typer.Option("--path", help="sphere (the direction turns evenly), line, or circle (through two points).")
 ]
 Tested = Annotated[
     list[str] | None,
@@ -119,7 +116,7 @@ def walk(
     model: Model = FACES,
     points: Points = 6,
     classes: Classes = None,
-    path: Path_ = "sphere",
+    path: Way = "sphere",
     loop: Loop = True,
     frames: Frames = 144,
     fps: Fps = 24,
@@ -144,8 +141,7 @@ def walk(
 
     console = Console.start(common)
     runtime = common.start()
-    if path not in paths.PATHS:
-        raise UsageError(f"there is no path {path}", f"choose one of {', '.join(paths.PATHS)}")
+    paths.check(path)
     loaded = trained.load(model, runtime)
     labels = loaded.labels(points, _names(classes))
     film = animations.plan(loaded.name, output, suffix="walk")

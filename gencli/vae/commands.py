@@ -27,6 +27,7 @@ from gencli.core.commands import (
     Resume,
     Side,
     Tested,
+    Way,
     art,
 )
 from gencli.core.console import Console
@@ -67,9 +68,6 @@ Stops = Annotated[
     typer.Argument(metavar="[PICTURE]…", help="Pictures to walk between.", show_default="random points"),
 ]
 Edited = Annotated[list[str] | None, typer.Argument(metavar="[PICTURE]…", help="Pictures of any kind and size.")]
-Path_ = Annotated[
-    str, typer.Option("--path", help="line, sphere (the direction turns evenly) or circle (through two points).")
-]
 Attributes = Annotated[
     list[str] | None,
     typer.Option(
@@ -222,7 +220,7 @@ def walk(
     model: Model = FACES,
     pictures: Stops = None,
     points: Points = 4,
-    path: Path_ = "line",
+    path: Way = "line",
     loop: Loop = True,
     frames: Frames = 96,
     fps: Fps = 24,
@@ -249,8 +247,7 @@ def walk(
 
     console = Console.start(common)
     runtime = common.start()
-    if path not in paths.PATHS:
-        raise UsageError(f"there is no path {path}", f"choose one of {', '.join(paths.PATHS)}")
+    paths.check(path)
     seed = console.seed(common)
     loaded = trained.load(model, runtime)
     labels = loaded.labels(1, class_)
