@@ -60,7 +60,8 @@ def climb(
         value, gradient = objective(picture.roll(move, (-2, -1)))
         if options.max_loss is not None and float(value) > options.max_loss:
             break
-        change = options.rate * direction(gradient.roll([-move[0], -move[1]], (-2, -1)), options)
+        rate = options.rate * (1 - options.fall * (step - 1) / max(1, options.steps - 1))
+        change = rate * direction(gradient.roll([-move[0], -move[1]], (-2, -1)), options)
         picture = within(picture, change if free is None else change * free, options.gamut)
         report(step, float(value), picture)
     return picture
@@ -69,14 +70,15 @@ def climb(
 def direction(gradient: Tensor, options: DreamOptions) -> Tensor:
     """A gradient (1, 3, H, W) as the change of a step at rate 1."""
     unit = _UNITS[options.normalize]
-    found = gradient / unit(gradient).clamp_min(TINY)
+    found = plain = gradient / unit(gradient).clamp_min(TINY)
     if options.parametrize == "fourier":
         found = towards_natural(found)
     if any(options.smooth):
         found = sum((blurred(found, sigma) for sigma in options.smooth), torch.zeros_like(found))
-    elif options.parametrize == "pixels":
-        return found
-    return found / unit(found).clamp_min(TINY)
+    if options.color != 1:
+        grey = found.mean(1, keepdim=True)
+        found = torch.lerp(grey, found, options.color)
+    return found if found is plain else found / unit(found).clamp_min(TINY)
 
 
 _UNITS: dict[str, Callable[[Tensor], Tensor]] = {
@@ -142,7 +144,8 @@ def through_octaves(
 
         start = start if options.gamut == "late" else start.clamp(0, 1)
         area = None if free is None else free[octave]
-        dream = climb(at_size(photograph), start, options, draw, area, told) - ground
+        rate = options.rate * options.rate_scale ** (len(photographs) - 1 - octave)
+        dream = climb(at_size(photograph), start, options.replace(rate=rate), draw, area, told) - ground
         ended(dream)
     return dream
 

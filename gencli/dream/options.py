@@ -57,8 +57,13 @@ class DreamOptions(Seeing):
         int | None, Flag("Sizes, from small to large.", 1, 32, shown_default="from about 180 pixels up")
     ] = None
     octave_scale: Annotated[float, Flag("How much larger each is than the one before.", 1.05, 4)] = 1.4
-    steps: Annotated[int, Flag("Steps at each size.", 1)] = 10
-    rate: Annotated[float, Flag("How far a step goes.", 0)] = 0.02
+    steps: Annotated[int, Flag("Steps at each size.", 1)] = 16
+    rate: Annotated[float, Flag("How far the first step at the full size goes.", 0)] = 0.1
+    rate_scale: Annotated[float, Flag("The same at each smaller size, as a share of the next larger one's.", 0, 4)] = (
+        0.6
+    )
+    fall: Annotated[float, Flag("By which share the last step is shorter.", 0, 1)] = 0.9
+    color: Annotated[float, Flag("How far colours go beside lightness: 1 as far.", 0, 2)] = 0.5
     max_loss: Annotated[
         float | None, Flag("Go on to the next size once the objective is above this.", shown_default="never")
     ] = None
@@ -73,7 +78,7 @@ class DreamOptions(Seeing):
     smooth: Annotated[
         tuple[float, ...],
         Flag("A gradient is blurred by so many pixels, and the blurred ones added up; 0 is the gradient as it is.", 0),
-    ] = (0.5, 1.0, 2.0)
+    ] = (1.0, 2.0)
     parametrize: Annotated[
         str,
         Flag("What is climbed in: pixels, or frequencies and lightness and colour.", choices=("pixels", "fourier")),
@@ -108,6 +113,9 @@ class DreamOptions(Seeing):
             "octaves": 3,
             "steps": 30,
             "rate": 10.0,
+            "rate_scale": 1.0,
+            "fall": 0.0,
+            "color": 1.0,
             "max_loss": 15.0,
             "jitter": 0,
             "normalize": "norm",
@@ -123,6 +131,9 @@ class DreamOptions(Seeing):
             "octaves": 4,
             "steps": 10,
             "rate": 1.5 / 255,
+            "rate_scale": 1.0,
+            "fall": 0.0,
+            "color": 1.0,
             "jitter": 32,
             "normalize": "mean",
             "smooth": (0.0,),

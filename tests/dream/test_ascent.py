@@ -253,3 +253,33 @@ def test_near_black_and_white_it_slows_down(picture: Draw) -> None:
         [0, 0.01, 0.99, 1]
     )
     assert within(ends, torch.tensor([0.05] * 4).double(), "soft")[:2].tolist() == pytest.approx([0.05, 0.07])
+
+
+def test_steps_fall_and_small_sizes_take_smaller_ones() -> None:
+    """Of a constant gradient the picture changes by the rates' sum."""
+    slope = torch.zeros(1, 3, 40, 60, dtype=torch.float64)
+    slope[..., 30:] = 1  # of deviation 0.5
+
+    def constant(ground: Tensor) -> ascent.Function:
+        return lambda picture: (picture.sum(), F.adaptive_avg_pool2d(slope, picture.shape[-2:]))
+
+    options = DreamOptions(
+        rate=0.01, rate_scale=0.5, fall=0.8, color=1.0, steps=3, smooth=(0.0,), jitter=0, gamut="clip"
+    )
+    photographs = [torch.full((1, 3, 20, 30), 0.4, dtype=torch.float64), torch.full((1, 3, 40, 60), 0.4).double()]
+    made = ascent.through_octaves(photographs, constant, options, torch.Generator())
+    steps = 1 + 0.6 + 0.2  # the last is 0.8 shorter than the first
+    assert float(made[..., -5:].mean()) == pytest.approx(0.01 * (1 + 0.5) * steps / 0.5)
+    torch.testing.assert_close(made[..., :5], torch.zeros_like(made[..., :5]))
+
+
+def test_colours_go_less_far_than_lightness(picture: Draw) -> None:
+    gradient = picture(20, 30) - 0.5
+
+    def share(color: float) -> float:
+        found = ascent.direction(gradient, DreamOptions(color=color, smooth=(0.0,)))
+        grey = found.mean(1, keepdim=True)
+        return float((found - grey).std() / grey.std())
+
+    assert share(0.5) == pytest.approx(0.5 * share(1.0))
+    assert share(0.0) == pytest.approx(0, abs=1e-12)
