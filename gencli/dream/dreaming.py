@@ -25,7 +25,7 @@ PICTURES = 24  # of the size worked at that a step has in memory
 GUIDE_SIDE = 320  # longest, in pixels, at which a guide is seen
 # What the networks that ship or are known are at their best with; of others, two layers at these depths
 LAYERS = {
-    "vgg-mini": ("conv4_2", "conv5_1"),
+    "vgg-mini": ("conv4_2",),
     "vgg16": ("conv4_3", "conv5_2"),
     "vgg19": ("conv4_3", "conv5_2"),
     "googlenet": ("inception4c", "inception4d"),
@@ -187,7 +187,7 @@ def terms_of(options: Seeing, backbone: Backbone) -> dict[str, Objective]:
 
 
 def default_layers(backbone: Backbone) -> dict[str, float]:
-    """Two deep layers that dream well."""
+    """A deep layer or two that dream well."""
     return dict.fromkeys(LAYERS.get(backbone.name) or [_at_depth(backbone, depth) for depth in DEPTHS], 1.0)
 
 

@@ -27,6 +27,7 @@ from gencli.dream.dreaming import Dreamer, Photograph
 from gencli.dream.options import Motion
 
 FPS = 12.0
+LATER = 0.4  # of the rate, from the second picture on: with all of it they grow garish
 MADE_BY, SEED = "Dream", "Seed"  # the texts of a frame's file that say how it was made
 
 
@@ -140,7 +141,7 @@ def over(
 
 def _quicker(dreamer: Dreamer, motion: Motion) -> Dreamer:
     """The same for pictures that have a dream to begin with."""
-    options = dreamer.options.replace(steps=motion.frame_steps)
+    options = dreamer.options.replace(steps=motion.frame_steps, rate=LATER * dreamer.options.rate)
     return Dreamer(options, dreamer.objective, dreamer.runtime, dreamer.backbone)
 
 

@@ -81,8 +81,9 @@ class Term(Objective):
 class Layer(Term):
     """How strongly a layer answers, by its activations a:
 
-    - `contrast`: log of the mean square of a − ā, where ā is each channel's mean over the picture. What answers in one
-      place and not in others counts, so that no one motif fills the picture; and layers of any strength weigh alike.
+    - `contrast`: twice the log of the channels' mean deviation from their means over the picture. What answers in one
+      place and not in others counts, and no channel by its square, so that no one motif fills the picture; and layers
+      of any strength weigh alike.
     - `mean-square`: mean a² (Chollet 2017).
     - `l2`: √ Σ a² (Mordvintsev et al. 2015), divided by the root of how many there are.
     """
@@ -97,7 +98,7 @@ class Layer(Term):
     def value(self, means: Tensor) -> Tensor:
         if self.energy == "contrast":
             squares, mean = means
-            return (squares - mean.square()).mean().clamp_min(TINY).log()
+            return 2 * (squares - mean.square()).clamp_min(TINY).sqrt().mean().log()
         return means.mean() if self.energy == "mean-square" else means.mean().clamp_min(TINY).sqrt()
 
 

@@ -23,7 +23,8 @@ class Seeing(Options):
     layer: Annotated[
         dict[str, float],
         Flag(
-            "A layer that is to answer more strongly; repeatable.", shown_default="two deep ones, if nothing is named"
+            "A layer that is to answer more strongly; repeatable.",
+            shown_default="what the network is best at, if nothing is named",
         ),
     ] = field(default_factory=dict)
     channel: Annotated[dict[str, float], Flag("One channel of a layer, such as conv4_2:17; repeatable.")] = field(
@@ -57,13 +58,13 @@ class DreamOptions(Seeing):
         int | None, Flag("Sizes, from small to large.", 1, 32, shown_default="from about 180 pixels up")
     ] = None
     octave_scale: Annotated[float, Flag("How much larger each is than the one before.", 1.05, 4)] = 1.4
-    steps: Annotated[int, Flag("Steps at each size.", 1)] = 16
+    steps: Annotated[int, Flag("Steps at each size.", 1)] = 18
     rate: Annotated[float, Flag("How far the first step at the full size goes.", 0)] = 0.1
     rate_scale: Annotated[float, Flag("The same at each smaller size, as a share of the next larger one's.", 0, 4)] = (
         0.6
     )
-    fall: Annotated[float, Flag("By which share the last step is shorter.", 0, 1)] = 0.9
-    color: Annotated[float, Flag("How far colours go beside lightness: 1 as far.", 0, 2)] = 0.5
+    fall: Annotated[float, Flag("By which share the last step is shorter.", 0, 1)] = 0.95
+    color: Annotated[float, Flag("How far colours go beside lightness: 1 as far.", 0, 2)] = 0.3
     max_loss: Annotated[
         float | None, Flag("Go on to the next size once the objective is above this.", shown_default="never")
     ] = None
@@ -78,7 +79,7 @@ class DreamOptions(Seeing):
     smooth: Annotated[
         tuple[float, ...],
         Flag("A gradient is blurred by so many pixels, and the blurred ones added up; 0 is the gradient as it is.", 0),
-    ] = (1.0, 2.0)
+    ] = (1.6,)
     parametrize: Annotated[
         str,
         Flag("What is climbed in: pixels, or frequencies and lightness and colour.", choices=("pixels", "fourier")),
