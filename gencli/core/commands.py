@@ -63,6 +63,10 @@ SaveEvery = Annotated[
 MaxPixels = Annotated[
     int | None, typer.Option("--max-pixels", min=1, help="The largest picture read.", show_default="100 million")
 ]
+Strict = Annotated[bool, typer.Option("--strict", help="Fail if any picture cannot be read.")]
+SkipExisting = Annotated[
+    bool, typer.Option("--skip-existing", help="Leave out pictures whose results are there already.")
+]
 Points = Annotated[int, typer.Option("--points", min=2, max=1000, help="How many random points, without pictures.")]
 Way = Annotated[
     str, typer.Option("--path", help="line, sphere (the direction turns evenly) or circle (through two points).")

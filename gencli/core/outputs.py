@@ -246,7 +246,13 @@ def _numbered(base: Path) -> Iterator[Path]:
 
 
 def plan(
-    names: Sequence[str], output: str | None, *, suffix: str, format: str | None = None, kind: Kind = PICTURES
+    names: Sequence[str],
+    output: str | None,
+    *,
+    suffix: str,
+    format: str | None = None,
+    kind: Kind = PICTURES,
+    fresh: bool = True,
 ) -> list[Target]:
     """Decide where each result goes, and check that it can, before any work is done.
 
@@ -254,7 +260,8 @@ def plan(
     nothing → `NAME-SUFFIX.png` here, never overwriting (`-2`, `-3` …); "-" → standard output; a folder, or
     a path that ends in "/" → such names inside it; a pattern of `{i}` (1, 2 …), `{i:04}` and `{name}`; or a
     path for the only result, overwritten. `format` is an extension ("png", "jpg", …) that decides where the
-    path does not. Other kinds of results have other formats.
+    path does not. Other kinds of results have other formats. Where names need not be `fresh`, those that are taken
+    are not numbered: what lies there is perhaps the result of an earlier call.
 
     Raises UsageError for a wrong pattern or format, GencliError for a place that cannot be written.
     """
@@ -274,7 +281,7 @@ def plan(
         return [Target(None, kind.formats[extension])]
     wanted = kind.formats[extension] if format else None
     if output is None or _is_folder(output):
-        targets = _default(names, Path(output or ""), suffix, extension, kind)
+        targets = _default(names, Path(output or ""), suffix, extension, kind, fresh)
     elif is_pattern(output):
         targets = [_explicit(path, wanted, kind) for path in _filled_in(names, output)]
     elif len(names) > 1:
@@ -290,14 +297,14 @@ def plan(
     return targets
 
 
-def _default(names: Sequence[str], folder: Path, suffix: str, extension: str, kind: Kind) -> list[Target]:
+def _default(names: Sequence[str], folder: Path, suffix: str, extension: str, kind: Kind, fresh: bool) -> list[Target]:
     targets: list[Target] = []
     taken: dict[Path, Iterator[Path]] = {}
     used: set[Path] = set()
     for name in names:
         base = folder / f"{_plain(name)}{'-' if suffix else ''}{suffix}{extension}"
         candidates = taken.setdefault(base, _numbered(base))
-        path = next(path for path in candidates if path not in used and not _exists(path))
+        path = next(path for path in candidates if path not in used and not (fresh and exists(path)))
         used.add(path)
         targets.append(Target(path, kind.formats[extension], base))
     return targets
@@ -348,7 +355,7 @@ def _plain(name: str) -> str:
     return name.replace("/", "_").replace(os.sep, "_").replace("\0", "_") or "picture"
 
 
-def _exists(path: Path) -> bool:
+def exists(path: Path) -> bool:
     """Whether the name is taken, be it by a dangling link. An impossible name is not: `_check` refuses it."""
     try:
         path.lstat()
@@ -380,7 +387,7 @@ def _check(path: Path) -> None:
             raise GencliError(f"cannot write {path}: permission denied", elsewhere)
         return
     folder = Path(os.path.realpath(path)).parent
-    while not _exists(folder):
+    while not exists(folder):
         folder = folder.parent
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise GencliError(f"cannot write {path}: {folder} is not a folder you may write to", elsewhere)

@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from lzma import LZMAError
 from pathlib import Path
@@ -313,6 +313,21 @@ def open_source(path: Path) -> Source:
         if path.name.lower().endswith(ARCHIVE_SUFFIXES)
         else f"pictures end in {', '.join(sorted(PICTURE_SUFFIXES))}",
     )
+
+
+def pictures_in(paths: Sequence[str]) -> list[str]:
+    """The paths, and in place of each folder its pictures, of any depth, in order. Raises GencliError for a folder
+    without any."""
+    found: list[str] = []
+    for path in paths:
+        if not os.path.isdir(path):  # noqa: PTH112 (of `-` and `@name` too)
+            found.append(path)
+            continue
+        inside = sorted(str(file) for file in Path(path).rglob("*") if is_picture(file.name) and file.is_file())
+        if not inside:
+            raise GencliError(f"there are no pictures in {path}", "name another folder, or pictures")
+        found += inside
+    return found
 
 
 def is_picture(name: str) -> bool:

@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gencli.core.commands import Format, MaxPixels, PictureOutput, SaveEvery, art
+from gencli.core.commands import (
+    DataRoot,
+    Format,
+    MaxPixels,
+    Name,
+    PictureOutput,
+    Resume,
+    SaveEvery,
+    SkipExisting,
+    Strict,
+    art,
+)
 from gencli.core.console import Console
-from gencli.core.errors import UsageError
-from gencli.core.options import Common, command, weighted
+from gencli.core.errors import GencliError, UsageError
+from gencli.core.options import Common, command, spelling, weighted
 from gencli.core.sitting import Sitting
-from gencli.stylize.options import StylizeOptions
+from gencli.stylize.options import StyleTraining, StylizeOptions
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from gencli.core.images import Picture
+    from gencli.core.outputs import Target
+    from gencli.core.recipe import Progress
 
 app = art("gencli.stylize")
 
 LARGEST_DRAWN = 1024  # pixels: examples for larger results are enlarged
+OF_PAINTERS = {"size", "strength", "style_weight", "keep_color", "tile"}  # options that painters have too
 
 Pictures = Annotated[
     list[str],
@@ -40,6 +57,24 @@ Masks = Annotated[
     typer.Option("--mask", help="Where a style applies (white) and where not (black); one a style, in their order."),
 ]
 
+Fast = Annotated[bool, typer.Option("--fast", help="At one look, with a painter that knows the style.")]
+Painter = Annotated[
+    str | None,
+    typer.Option("--model", help="At one look, with this painter (see `train`). All arguments are photographs."),
+]
+StylePictures = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="STYLE…", help="Pictures whose styles to learn. `@name` is an example (see `gencli info`)."),
+]
+Photographs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--data",
+        help="Photographs to learn on: a known set (`gencli data list`), a folder or an archive; repeatable.",
+        show_default="the drawn ones",
+    ),
+]
+
 
 @app.command()
 @command
@@ -53,6 +88,10 @@ def sample(
     format: Format = None,
     save_every: SaveEvery = None,
     max_pixels: MaxPixels = None,
+    fast: Fast = False,
+    model: Painter = None,
+    strict: Strict = False,
+    skip_existing: SkipExisting = False,
 ) -> None:
     """Paint a photograph in the style of another picture.
 
@@ -65,12 +104,25 @@ def sample(
     gencli stylize a.jpg b.jpg --style painting.jpg -o painted/
 
     cat photo.jpg | gencli stylize - @ink -o - > painted.png
+
+    With a painter, a network that has learnt styles, at one look:
+
+    gencli stylize photo.jpg @swirls --fast
+
+    gencli stylize PHOTOS/ --model mine --style swirls=2 --style mosaic -o painted/ --skip-existing
     """
     from gencli.core import images, outputs
     from gencli.core.decode import DEFAULT_MAX_PIXELS
     from gencli.stylize import optimize
 
     console = Console.start(common)
+    if fast or model:
+        wanted = _Looks(model, strict, skip_existing, output, format, max_pixels or DEFAULT_MAX_PIXELS)
+        _at_one_look(console, pictures, style, options, common, wanted)
+        return
+    for flag, given in (("--strict", strict), ("--skip-existing", skip_existing)):
+        if given:
+            raise UsageError(f"{flag} is for painters", "add --fast or --model NAME")
     contents, styles, shares = _sort_out(pictures, style, options)
     if shares:
         options = options.replace(style_weight=shares)
@@ -104,6 +156,125 @@ def sample(
         picture = alone or load(content)
         sitting = Sitting(console, target, save_every, outputs.note(seed), {"content": content, **record})
         sitting.paint(partial(painter, picture, *style_pictures), f"{picture.name} in the style of {suffix}")
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """What pictures are painted with at one look, and where they go."""
+
+    model: str | None
+    strict: bool
+    skip_existing: bool
+    output: str | None
+    format: str | None
+    max_pixels: int
+
+
+def _at_one_look(
+    console: Console,
+    pictures: list[str],
+    style: list[str] | None,
+    options: StylizeOptions,
+    common: Common,
+    wanted: _Looks,
+) -> None:
+    """Paint with a painter, which is loaded once."""
+    from gencli.core import images, outputs
+    from gencli.core.pipeline import pipeline
+    from gencli.core.sources import pictures_in
+    from gencli.stylize import painting
+
+    if unused := sorted(options.given - OF_PAINTERS):
+        raise UsageError(f"{spelling(unused[0])} is not for painters", "leave it out, or leave out --fast and --model")
+    if wanted.model:
+        contents, wishes = pictures, weighted("--style", style or [])
+    else:
+        contents, styles, shares = _sort_out(pictures, style, options)
+        shares = shares or options.style_weight or (1.0,) * len(styles)
+        if len(shares) != len(styles):
+            raise UsageError(f"--style-weight has {len(shares)} numbers for {len(styles)} styles", "give one for each")
+        wishes = {name.removeprefix("@"): share for name, share in zip(styles, shares, strict=True)}
+    contents = pictures_in(contents)
+    if contents.count("-") > 1:
+        raise UsageError("standard input can be read once only", "name one picture `-`")
+    runtime = common.start()
+    painter = painting.load(wanted.model, runtime) if wanted.model else painting.knowing(wishes, runtime)
+    mixture = painter.shares(wishes, options.strength)
+    suffix = "-".join(wishes) or painter.styles[0]
+    names = [images.stem(content) for content in contents]
+    targets = outputs.plan(names, wanted.output, suffix=suffix, format=wanted.format, fresh=not wanted.skip_existing)
+    jobs = [
+        job
+        for job in zip(contents, targets, strict=True)
+        if not (wanted.skip_existing and job[1].path and outputs.exists(job[1].path))
+    ]
+    note = outputs.note()
+
+    def read(job: tuple[str, Target]) -> Picture:
+        size = min(options.size, LARGEST_DRAWN) if job[0].startswith("@") else None
+        return images.load(job[0], size=size, max_pixels=wanted.max_pixels)
+
+    def paint(picture: Picture) -> Image:
+        return painter.painted(picture, mixture, options)
+
+    record = {"model": painter.name, "styles": wishes, "size": options.size, "strength": options.strength}
+    failed = 0
+    with console.bar("painting", units="pictures") as bar:
+        for done, (job, made) in enumerate(pipeline(jobs, read, paint, lambda job, made: job[1].write(made, note)), 1):
+            if isinstance(made, GencliError):
+                if len(jobs) == 1:
+                    raise made
+                failed += 1
+                console.warn(f"{job[0]}: {made.message}")
+            else:
+                console.made(made, {"content": job[0], **record})
+            bar.update(done, len(jobs))
+    if failed and (wanted.strict or failed == len(jobs)):
+        raise GencliError(f"{failed} of {len(jobs)} pictures could not be painted", "see the warnings above")
+
+
+@app.command()
+@command
+def train(
+    options: StyleTraining,
+    common: Common,
+    name: Name,
+    styles: StylePictures = None,
+    data: Photographs = None,
+    data_root: DataRoot = None,
+    resume: Resume = False,
+) -> None:
+    """Train a painter: a network that paints in a style at one look, or in several and between them.
+
+    gencli stylize train painting.jpg --name mine --data PHOTOS
+
+    gencli stylize train @swirls @mosaic @ink --name three --minutes 60
+
+    gencli stylize photo.jpg --model mine
+    """
+    from gencli.stylize import learning
+
+    console = Console.start(common)
+    console.train(
+        "stylize",
+        partial(learning.train, styles or []),
+        name,
+        options,
+        common,
+        ("loss", "style", "content"),
+        partial(_measured, console),
+        resume=resume,
+        data=data or [],
+        data_root=data_root,
+    )
+
+
+def _measured(console: Console, progress: Progress) -> None:
+    found = (progress.line or {})["evaluation"]
+    console.note(
+        f"epoch {progress.epoch}: distance from the style {found['style']:.3f} of the photographs' own, "
+        f"from the photographs {found['content']:.3f}"
+    )
 
 
 def _sort_out(

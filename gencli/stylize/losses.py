@@ -11,11 +11,11 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Moments:
-    """First and second moments of a layer's channels over the positions of a picture.
+    """First and second moments of a layer's channels over the positions of a picture, or of each of several.
 
-    `mean` (C,) and `second` (C, C) = E[f fᵀ], the Gram matrix (Gatys et al. 2016, eq. 3) divided by the
+    `mean` (…, C) and `second` (…, C, C) = E[f fᵀ], the Gram matrix (Gatys et al. 2016, eq. 3) divided by the
     number of positions.
-    `centred` (C, N), where it is kept, satisfies centred · centredᵀ = covariance.
+    `centred` (…, C, N), where it is kept, satisfies centred · centredᵀ = covariance.
     """
 
     mean: Tensor
@@ -24,18 +24,18 @@ class Moments:
 
     @property
     def covariance(self) -> Tensor:
-        return self.second - self.mean[:, None] * self.mean
+        return self.second - self.mean[..., :, None] * self.mean[..., None, :]
 
 
 def positions(features: Tensor) -> Tensor:
-    """(C, H, W) → (H·W, C), a row a position: a view in either memory layout, where flattening may copy."""
+    """(…, C, H, W) → (…, H·W, C), a row a position: a view in either memory layout, where flattening may copy."""
     if features.is_contiguous():
-        return features.flatten(1).mT
-    return features.permute(1, 2, 0).flatten(0, 1)
+        return features.flatten(-2).mT
+    return features.movedim(-3, -1).flatten(-3, -2)
 
 
 class _EvenMoments(torch.autograd.Function):
-    """Mean and second moment of rows (N, C), all counting the same.
+    """Mean and second moment of rows (…, N, C), all counting the same.
 
     Its gradient is one matrix product with a bias; left to autograd it takes three passes over the largest
     tensors there are, a sixth of a whole step's time.
@@ -44,33 +44,37 @@ class _EvenMoments(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
         ctx.save_for_backward(rows)
-        return rows.mean(0), rows.mT @ rows / len(rows)
+        return rows.mean(-2), rows.mT @ rows / rows.shape[-2]
 
     @staticmethod
     def backward(ctx: Any, of_mean: Tensor, of_second: Tensor) -> Tensor:
         (rows,) = ctx.saved_tensors
-        return torch.addmm(of_mean / len(rows), rows, (of_second + of_second.mT) / len(rows))
+        count = rows.shape[-2]
+        if rows.dim() == 2:
+            return torch.addmm(of_mean / count, rows, (of_second + of_second.mT) / count)
+        return torch.baddbmm(of_mean[:, None] / count, rows, (of_second + of_second.mT) / count)
 
 
 def moments(features: Tensor, share: Tensor | None = None) -> Moments:
-    """Moments of features (C, H, W), each position counting for its `share` (H, W); without, all the same.
+    """Moments of features (C, H, W), each position counting for its `share` (H, W); without, all the same. Features
+    of several pictures (N, C, H, W) give the moments of each.
 
     Shares that add up to less than one give a part of the moments: those of tiles add up to the whole's.
     """
-    f = positions(features)  # (N, C)
+    f = positions(features)  # (…, N, C)
     if share is None:
-        share = f.new_full((1,), 1 / f.shape[0])
+        share = f.new_full((1,), 1 / f.shape[-2])
         mean, second = _EvenMoments.apply(f)
     else:
         share = share.flatten()
         mean, second = share @ f, (f * share[:, None]).mT @ f
-    few = f.shape[0] < f.shape[1]
-    return Moments(mean, second, ((f - mean) * share.sqrt()[:, None]).mT if few else None)
+    few = f.shape[-2] < f.shape[-1]
+    return Moments(mean, second, ((f - mean[..., None, :]) * share.sqrt()[:, None]).mT if few else None)
 
 
 def gram_distance(x: Moments, target: Moments) -> Tensor:
     """Squared distance of Gram matrices. Gatys et al. 2016, eq. 4 but for the constant."""
-    return (x.second - target.second).square().sum()
+    return (x.second - target.second).square().sum((-2, -1))
 
 
 def wasserstein2(x: Moments, target: Moments, root: Tensor | None = None) -> Tensor:
@@ -80,34 +84,37 @@ def wasserstein2(x: Moments, target: Moments, root: Tensor | None = None) -> Ten
     already. With fewer positions N than channels C, the trace of the root is taken of the N × N matrix
     Xᵀ Σs X, whose eigenvalues are the same.
     """
-    mean_part = (x.mean - target.mean).square().sum()
+    mean_part = (x.mean - target.mean).square().sum(-1)
     if x.centred is not None:
         inner = x.centred.mT @ target.covariance @ x.centred  # (N, N)
     else:
         root = matrix_root(target.covariance) if root is None else root
         inner = root @ x.covariance @ root  # (C, C)
-    trace = x.covariance.diagonal().sum() + target.covariance.diagonal().sum() - 2 * _trace_of_root(inner)
-    return mean_part + trace
+    return mean_part + _trace(x.covariance) + _trace(target.covariance) - 2 * _trace_of_root(inner)
 
 
 def matrix_root(matrix: Tensor) -> Tensor:
-    """The square root of a symmetric matrix without negative eigenvalues (C, C)."""
+    """The square root of a symmetric matrix without negative eigenvalues (…, C, C)."""
     values, vectors = torch.linalg.eigh(matrix)
-    root: Tensor = (vectors * values.clamp_min(0).sqrt()) @ vectors.mT
+    root: Tensor = (vectors * values.clamp_min(0).sqrt()[..., None, :]) @ vectors.mT
     return root
+
+
+def _trace(matrix: Tensor) -> Tensor:
+    return matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
 
 
 def _trace_of_root(matrix: Tensor) -> Tensor:
     """tr(M^½), with λ / √(λ + ε) for √λ: nothing for the eigenvalues that rounding makes of zero, and a
     derivative that stays finite there."""
     values: Tensor = torch.linalg.eigvalsh((matrix + matrix.mT) / 2).clamp_min(0)
-    floor = 8 * torch.finfo(values.dtype).eps * values[-1].detach().clamp_min(1e-12)
-    return (values * (values + floor).rsqrt()).sum()
+    floor = 8 * torch.finfo(values.dtype).eps * values[..., -1:].detach().clamp_min(1e-12)
+    return (values * (values + floor).rsqrt()).sum(-1)
 
 
 def spread(features: Tensor) -> Tensor:
-    """Variance of features (C, H, W) over positions, averaged over channels: the unit of the content's distance."""
-    return features.flatten(1).var(1, correction=0).mean()
+    """Variance of features (…, C, H, W) over positions, averaged over channels: the unit of the content's distance."""
+    return features.flatten(-2).var(-1, correction=0).mean(-1)
 
 
 def book_variation(pictures: Tensor) -> Tensor:

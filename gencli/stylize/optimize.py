@@ -105,8 +105,8 @@ def weights(options: StylizeOptions, styles: int) -> Weights:
     if len(shares) != styles:
         raise UsageError(f"--style-weight has {len(shares)} numbers for {styles} styles", "give one for each: 2,1")
     return Weights(
-        content=_shares(options.content_layer),
-        style=_shares(options.style_layer),
+        content=normalised(options.content_layer),
+        style=normalised(options.style_layer),
         styles=[share / sum(shares) for share in shares],
         ratio=RATIO[options.style_loss] * ((1 - options.strength) / options.strength) ** 2,
         tv=options.tv,
@@ -115,7 +115,7 @@ def weights(options: StylizeOptions, styles: int) -> Weights:
     )
 
 
-def _shares(layers: Mapping[str, float]) -> dict[str, float]:
+def normalised(layers: Mapping[str, float]) -> dict[str, float]:
     """Weights that add up to one, so that `strength` means the same however many layers there are."""
     total = sum(layers.values()) or 1.0
     return {layer: weight / total for layer, weight in layers.items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar
 
 from gencli.core.errors import UsageError
-from gencli.core.options import Flag, Options
+from gencli.core.options import Flag, Options, Training
 
 STYLE_LAYERS = {"conv1_1": 1.0, "conv2_1": 1.0, "conv3_1": 1.0, "conv4_1": 1.0, "conv5_1": 1.0}
 
@@ -89,3 +89,45 @@ class StylizeOptions(Options):
             raise UsageError("--style-weight: at least one weight must be more than 0")
         if self.losses == "book" and self.style_loss != "gram":
             raise UsageError(f"--losses book compares Gram matrices, not {self.style_loss}", "add --style-loss gram")
+
+
+@dataclass(frozen=True)
+class StyleTraining(Training):
+    """How `gencli stylize train` trains a network that paints in styles at one look (Johnson et al. 2016)."""
+
+    usual: ClassVar[Mapping[str, float]] = {"minutes": 40.0}
+
+    width: Annotated[int, Flag("Channels at full size; twice as many at half, and again.", 4, 128)] = 16
+    blocks: Annotated[int, Flag("Residual blocks.", 1, 16)] = 5
+    ends: Annotated[int, Flag("Side of the first and the last convolution in pixels.", 1, 15)] = 9
+    changes: Annotated[
+        bool, Flag("The network draws what changes in the photograph, and not the whole picture anew.")
+    ] = True
+    style_size: Annotated[int, Flag("Longest side of the styles in pixels: larger means larger strokes.", 16)] = 512
+    content_layer: Annotated[dict[str, float], Flag("Layer that holds the photographs' structure; repeatable.", 0)] = (
+        field(default_factory=lambda: {"conv4_1": 1.0})
+    )
+    style_layer: Annotated[dict[str, float], Flag("Layer that holds the style; repeatable.", 0)] = field(
+        default_factory=lambda: dict(STYLE_LAYERS)
+    )
+    style_loss: Annotated[
+        str, Flag("What is compared: Gram matrices, or mean and covariance.", choices=("gram", "w2"))
+    ] = "w2"
+    tv: Annotated[float, Flag("Weight of total variation: higher is smoother.", 0)] = 0.0
+    backbone: Annotated[str, Flag("The network to see with.")] = "vgg-mini"
+    pooling: Annotated[str, Flag("Pooling in the network.", choices=("max", "average", "l2"))] = "average"
+
+    size: Annotated[int, Flag("Side of the pictures trained on in pixels, cut out of larger ones.", 16, 1024)] = 256
+    batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 4
+    rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 2e-3
+    clip: Annotated[float, Flag("Largest norm of a gradient; 0: any.", minimum=0)] = 1.0
+    average: Annotated[
+        float, Flag("Share of the running mean of the weights kept each step; 0: no mean.", 0, 0.99999)
+    ] = 0.99
+    held_out: Annotated[float, Flag("Share of the photographs held out.", 0.001, 0.9)] = 0.02
+    limit: Annotated[int | None, Flag("Most photographs to learn from.", minimum=2, shown_default="all")] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.ends % 2:
+            raise UsageError(f"--ends {self.ends}: it must be odd", "such as 9, or 5, which is faster")

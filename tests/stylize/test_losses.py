@@ -212,3 +212,21 @@ def test_spread() -> None:
     features = torch.tensor([[[0.0, 2.0]], [[1.0, 1.0]]], dtype=torch.float64)
     assert float(losses.spread(features)) == 0.5
     assert math.isclose(float(losses.spread(3 * features + 7)), 9 * 0.5)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_of_several_pictures_each_for_itself(shape: tuple[int, int, int], layout: torch.memory_format) -> None:
+    """Moments, distances and their gradients of a batch are those of its pictures."""
+    batch = draw(3, *shape).contiguous(memory_format=layout).requires_grad_()
+    target = losses.moments(draw(*shape, seed=1))
+    root = losses.matrix_root(target.covariance)
+    for distance in (losses.gram_distance, lambda x, y: losses.wasserstein2(x, y, root)):
+        found = distance(losses.moments(batch), target)
+        (gradient,) = torch.autograd.grad(found.sum(), batch)
+        for index in range(len(batch)):
+            alone = batch[index].detach().requires_grad_()
+            wanted = distance(losses.moments(alone), target)
+            torch.testing.assert_close(found[index], wanted)
+            torch.testing.assert_close(gradient[index], torch.autograd.grad(wanted, alone)[0])
+    torch.testing.assert_close(losses.spread(batch), torch.stack([losses.spread(one) for one in batch]))

@@ -1,0 +1,119 @@
+"""From style pictures and photographs to a trained painter in the store."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import torch
+
+from gencli.core import backbones, datasets, drawn, images, runs, training
+from gencli.core.device import Runtime, generator, memory_format
+from gencli.core.errors import UsageError
+from gencli.core.images import Source, fit, loaded, resize
+from gencli.core.pictures import PictureSet
+from gencli.core.recipe import Progress, Result, TrainingOptions
+from gencli.core.stages import Report, Stage, unwatched
+from gencli.stylize.feedforward import Painter, initialise
+from gencli.stylize.options import StyleTraining
+from gencli.stylize.training import LARGER, Comparison, StyleRecipe, batches, form
+
+DRAWN = 240  # squares of the drawn photographs, where there are no others: an epoch of some length
+
+log = logging.getLogger("gencli")
+
+
+def train(
+    styles: Sequence[Source],
+    name: str,
+    options: StyleTraining | None = None,
+    *,
+    data: Sequence[str] = (),
+    data_root: str | Path | None = None,
+    seed: int | None = None,
+    resume: bool = False,
+    runtime: Runtime | None = None,
+    stage: Stage = unwatched,
+    report: Callable[[Progress], None] | None = None,
+    resume_command: str = "the same with resume",
+) -> Result:
+    """Train a painter on photographs and keep it in the store: what `gencli stylize train` does.
+
+    `styles` are pictures as `stylize` takes them; with several, the painter knows them all, and what lies between
+    them. `data` is what `datasets.load` takes, `data_root` where known sets lie; without data it learns on the drawn
+    photographs.
+
+    Raises UsageError for options that do not fit, GencliError for pictures that cannot be read.
+    """
+    runtime = runtime or Runtime(torch.device("cpu"))
+    with runs.begin("stylize", name, options or StyleTraining(), seed, runtime, resume=resume) as run:
+        options = run.options.ended()
+        if resume and not styles:
+            styles = runs.earlier(run.folder)["sources"]
+        if not styles:
+            raise UsageError("no style was given", "name at least one style picture")
+        pictures = [loaded(style) for style in styles]
+        with stage("reading photographs") as told:
+            photographs = _photographs(data, data_root, round(LARGER * options.size), options.limit, told)
+        learnt, held_out = photographs.split(options.held_out, run.seed)
+        backbone = backbones.load(options.backbone, pooling=options.pooling, device=runtime.device)
+        backbone.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
+        seen = [sized(picture.opaque.to(runtime.device), options.style_size) for picture in pictures]
+        shape = form(options, len(seen))
+        net = Painter(shape)
+        initialise(net, generator(run.seed))
+        log.info(
+            "%s: %s style%s, %s photographs, %s held out, %s weights, seed %d",
+            name,
+            len(seen),
+            "s" if len(seen) > 1 else "",
+            f"{len(learnt):,}",
+            f"{len(held_out):,}",
+            f"{sum(weight.numel() for weight in net.parameters()):,}",
+            run.seed,
+        )
+        return training.train(
+            StyleRecipe(net, options, Comparison(options, backbone, seen, runtime), held_out, runtime, run.seed),
+            batches(learnt, options, runtime, run.seed),
+            run.folder,
+            config=replace(run, options=options).config(
+                kind="painter",
+                architecture=asdict(shape),
+                styles=[picture.name for picture in pictures],
+                sources=[str(style) for style in styles],
+                data=datasets.described(data, learnt) if data else {"name": photographs.name},
+            ),
+            options=TrainingOptions(options.steps, options.epochs, options.minutes),
+            runtime=runtime,
+            resume=resume,
+            resume_command=resume_command,
+            report=report,
+        )
+
+
+def _photographs(
+    data: Sequence[str], root: str | Path | None, side: int, limit: int | None, report: Report
+) -> PictureSet:
+    """The pictures to paint, square; the drawn photographs where none are named."""
+    if data:
+        return datasets.load(datasets.one_or_many(data), size=side, root=root, report=report, limit=limit)
+    squares = []
+    for done, name in enumerate(drawn.CONTENTS, 1):
+        picture = images.load(drawn.draw(name, 2 * side)).rgb
+        height, width = picture.shape[-2:]
+        length = min(height, width)
+        for share in (0.0, 0.5, 1.0):
+            top, left = round(share * (height - length)), round(share * (width - length))
+            squares.append(resize(picture[..., top : top + length, left : left + length], (side, side)))
+        report(done, len(drawn.CONTENTS))
+    stored = (255 * torch.cat(squares).clamp(0, 1)).round().byte()
+    rows = torch.arange(DRAWN) % len(stored)
+    return PictureSet(stored, rows=rows, name="the drawn photographs", fingerprint="drawn photographs")
+
+
+def sized(picture: torch.Tensor, longest: int) -> torch.Tensor:
+    """A picture (1, 3, H, W) with so many pixels on its longest side."""
+    height, width = picture.shape[-2:]
+    return resize(picture, fit(height, width, longest)).clamp(0, 1)

@@ -1,0 +1,210 @@
+"""Training a painter: what `stylize` minimises for one picture, for every picture at once (Johnson et al. 2016)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from gencli.core.averaging import RunningMean
+from gencli.core.backbones import Backbone
+from gencli.core.checkpoint import Stateful
+from gencli.core.device import Runtime, generator, memory_format
+from gencli.core.images import grid, to_pillow, total_variation
+from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet
+from gencli.core.recipe import Recipe, up_and_down
+from gencli.core.tensors import halved
+from gencli.stylize import losses
+from gencli.stylize.feedforward import Form, Painter, widened
+from gencli.stylize.losses import Moments
+from gencli.stylize.objective import TINY
+from gencli.stylize.optimize import RATIO, normalised
+from gencli.stylize.options import StyleTraining
+
+WARM_UP = 0.03  # share of the training in which the rate rises
+BETAS = (0.9, 0.99)
+SHOWN = 6  # held-out photographs that are shown and measured
+USUAL, LEAST = 0.5, 0.2  # strengths trained at: half of the pictures at the one, the others from the other up to 1
+LARGER = 1.5  # how much larger photographs are than what is cut out of them
+
+
+@dataclass(frozen=True)
+class Styles:
+    """Style pictures as a layer sees them, (S, …) of S of them: their moments, and the roots of their covariances."""
+
+    moments: Mapping[str, Moments]
+    roots: Mapping[str, Tensor]
+
+    def of(self, layer: str, chosen: Tensor) -> tuple[Moments, Tensor]:
+        """Those of styles `chosen` (N,)."""
+        found = self.moments[layer]
+        return Moments(found.mean[chosen], found.second[chosen]), self.roots[layer][chosen]
+
+
+class Comparison:
+    """How far painted pictures are from their styles and from their photographs, as a backbone sees them."""
+
+    def __init__(self, options: StyleTraining, backbone: Backbone, styles: Sequence[Tensor], runtime: Runtime) -> None:
+        self.options, self.backbone, self.runtime = options, backbone, runtime
+        self.content, self.style = (
+            {backbone.resolve(layer): weight for layer, weight in normalised(part).items()}
+            for part in (options.content_layer, options.style_layer)
+        )
+        with torch.no_grad():
+            seen = [self._look(style) for style in styles]
+        moments, roots = {}, {}
+        for layer in self.style:
+            each = [losses.moments(features[layer].squeeze(0)) for features in seen]
+            moments[layer] = Moments(torch.stack([m.mean for m in each]), torch.stack([m.second for m in each]))
+            roots[layer] = losses.matrix_root(moments[layer].covariance)
+        self.styles = Styles(moments, roots)
+
+    def __call__(self, painted: Tensor, photographs: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Distances of pictures (N, 3, H, W) from their styles (N,), 1 where nothing of it is there, and from the
+        photographs they were painted from, relative to how much these vary; each (N,)."""
+        with torch.no_grad():
+            before = self._look(photographs)
+        after = self._look(painted)
+        style = content = painted.new_zeros(len(painted))
+        for layer, weight in self.style.items():
+            with torch.no_grad():
+                unit = self._distance(layer, before[layer], chosen).clamp_min(TINY)
+            style = style + weight * self._distance(layer, after[layer], chosen) / unit
+        for layer, weight in self.content.items():
+            squares = (after[layer] - before[layer]).square().mean((1, 2, 3))
+            content = content + weight * squares / losses.spread(before[layer]).clamp_min(TINY)
+        return style, content
+
+    def whole(self, style: Tensor, content: Tensor, strengths: Tensor) -> Tensor:
+        """What a painter minimises (0-dim), by the distances and the strengths asked for (N,)."""
+        ratio = RATIO[self.options.style_loss] * ((1 - strengths) / strengths).square()
+        return ((style + ratio * content) / (1 + ratio)).mean()
+
+    def _look(self, pictures: Tensor) -> dict[str, Tensor]:
+        with self.runtime.autocast():
+            seen = self.backbone(pictures, {*self.content, *self.style})
+        return {layer: widened(features) for layer, features in seen.items()}
+
+    def _distance(self, layer: str, features: Tensor, chosen: Tensor) -> Tensor:
+        target, root = self.styles.of(layer, chosen)
+        found = losses.moments(features)
+        if self.options.style_loss == "w2":
+            return losses.wasserstein2(found, target, root)
+        return losses.gram_distance(found, target)
+
+
+class StyleRecipe(Recipe):
+    """A painter, the running mean of its weights, and what it makes of held-out photographs."""
+
+    def __init__(
+        self,
+        net: Painter,
+        options: StyleTraining,
+        comparison: Comparison,
+        held_out: PictureSet,
+        runtime: Runtime,
+        seed: int,
+    ) -> None:
+        self.options, self.comparison, self.runtime = options, comparison, runtime
+        self.layout = memory_format(runtime.device)
+        self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
+        self.mean = RunningMean(self.net, options.average) if options.average else None
+        self.modules: Mapping[str, nn.Module] = {"net": self.net, **({"mean": self.mean.net} if self.mean else {})}
+        self.optimizers = {"net": torch.optim.Adam(self.net.parameters(), options.rate, BETAS, fused=True)}
+        self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
+        self.extras: Mapping[str, Stateful] = {"scaler": self.scaler, **({"mean": self.mean} if self.mean else {})}
+        self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
+        self.generators = {"styles": self.luck}
+        some = held_out.spread(SHOWN).pictures.to(runtime.device).float() / 255
+        self.shown = F.interpolate(some, (options.size, options.size), mode="area")
+        self.shown_styles = torch.arange(len(some), device=runtime.device) % net.form.styles
+
+    def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        photographs = batch.pictures.contiguous(memory_format=self.layout)
+        chosen = torch.randint(self.net.form.styles, (len(photographs),), generator=self.luck, device=self.luck.device)
+        strengths = self._strengths(len(photographs))
+        painted = self._painted(self.net, photographs, chosen, strengths)
+        style, content = self.comparison(painted, photographs, chosen)
+        loss = self.comparison.whole(style, content, strengths)
+        if self.options.tv:
+            loss = loss + self.options.tv * total_variation(painted)
+        self.net.zero_grad()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizers["net"])
+        if self.options.clip:
+            nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip)
+        self.scaler.step(self.optimizers["net"])
+        self.scaler.update()
+        if self.mean is not None:
+            self.mean.update(self.net)
+        return {"loss": loss.detach(), "style": style.detach().mean(), "content": content.detach().mean()}
+
+    def _strengths(self, count: int) -> Tensor:
+        """Half of them usual (N,), which is what is asked for most."""
+        numbers = torch.rand(2, count, generator=self.luck, device=self.luck.device)
+        return torch.where(numbers[0] < 0.5, USUAL, LEAST + (1 - LEAST) * numbers[1])
+
+    def _painted(self, net: Painter, photographs: Tensor, chosen: Tensor, strengths: Tensor) -> Tensor:
+        with self.runtime.autocast():
+            painted = net(photographs, mixture(chosen, strengths, net.form.styles))
+        return painted.float()
+
+    def rate(self, progress: float) -> float:
+        return up_and_down(progress, WARM_UP)
+
+    @property
+    def best(self) -> Painter:
+        """The painter that is measured, shown and kept."""
+        return self.net if self.mean is None else self.mean.net
+
+    @torch.no_grad()
+    def evaluate(self) -> dict[str, float]:
+        """At the usual strength, on held-out photographs."""
+        style, content = self.comparison(self._of_shown(), self.shown, self.shown_styles)
+        return {"style": float(style.mean()), "content": float(content.mean())}
+
+    @torch.no_grad()
+    def preview(self) -> Image.Image:
+        """Held-out photographs, and below each what the painter makes of it."""
+        painted = self._of_shown()
+        return to_pillow(grid(torch.cat([self.shown, painted]).cpu(), columns=len(painted)))
+
+    def _of_shown(self) -> Tensor:
+        usual = torch.full((len(self.shown),), USUAL, device=self.shown.device)
+        return self._painted(self.best, self.shown, self.shown_styles, usual)
+
+    def export(self) -> dict[str, Tensor]:
+        """The painter's weights, in half precision."""
+        return halved(self.best.state_dict())
+
+
+def form(options: StyleTraining, styles: int) -> Form:
+    """The painter the options ask for."""
+    widths = tuple(options.width << step for step in range(3))
+    return Form(styles, widths, options.blocks, options.ends, options.changes)
+
+
+def mixture(chosen: Tensor, strengths: Tensor, styles: int) -> Tensor:
+    """Shares (N, 1 + S) of the photograph and of each style, where styles `chosen` (N,) are wanted so strongly."""
+    of_styles = F.one_hot(chosen, styles) * strengths[:, None]
+    return torch.cat([1 - strengths[:, None], of_styles], 1)
+
+
+def batches(photographs: PictureSet, options: StyleTraining, runtime: Runtime, seed: int) -> PictureBatches:
+    """Squares of the photographs, of all sizes from that of the training on, as they are or mirrored."""
+    least = min(1.0, (options.size / photographs.shape[-1]) ** 2)
+    augmentation = Augmentation(flip=True, scale=(least, 1.0), ratio=(1.0, 1.0))
+    return PictureBatches(
+        photographs,
+        options.batch_size,
+        seed,
+        augmentation,
+        options.size,
+        runtime.device,
+        runtime.rank,
+        runtime.world_size,
+    )

@@ -1,0 +1,126 @@
+"""`gencli stylize train`, and painting at one look, through real processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+RunGencli = Callable[..., Any]
+QUICK = ("--backbone", "tiny", "--content-layer", "conv2_1", "--style-layer", "conv1_1", "--style-layer", "conv3_1")
+SMALL = (*QUICK, "--size", "64", "--style-size", "64", "--width", "4", "--blocks", "1", "--ends", "3")
+
+
+@pytest.fixture
+def pictures(tmp_path: Path, blots: Callable[..., Image.Image]) -> Path:
+    blots(60, 44, 1).save(tmp_path / "painting.png")
+    blots(50, 50, 2).save(tmp_path / "other.png")
+    (tmp_path / "photos").mkdir()
+    for index in range(12):
+        blots(110, 100, 10 + index).save(tmp_path / "photos" / f"p{index:02}.jpg")
+    return tmp_path
+
+
+@pytest.fixture
+def trained(tiny_network: None, pictures: Path, run_gencli: RunGencli) -> Path:
+    """A painter of two styles, `both`."""
+    done = run_gencli(
+        "stylize", "train", "painting.png", "other.png", "--data", "photos", "--name", "both", *SMALL,
+        "--steps", "6", "--batch-size", "2", "--seed", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return pictures
+
+
+def pixels(path: Path) -> Any:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(float)
+
+
+def test_a_painter_paints_folders_and_skips_what_is_there(trained: Path, run_gencli: RunGencli) -> None:
+    folder = trained / "photos"
+    (folder / "p03.jpg").write_bytes(b"no picture")
+    (folder / "p07.jpg").write_bytes((folder / "p08.jpg").read_bytes()[:300])
+    command = ("stylize", "photos", "--model", "both", "--style", "painting=3", "--style", "other", "--size", "48")
+    done = run_gencli(*command, "-o", "out/")
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 10 == len([*(trained / "out").iterdir()])
+    assert {name for name in ("p03.jpg", "p07.jpg", "p05.jpg") if name in done.stderr} == {"p03.jpg", "p07.jpg"}
+    with Image.open(trained / "out" / "p00-painting-other.png") as first:
+        assert first.size == (48, 44)
+
+    (trained / "out" / "p05-painting-other.png").unlink()
+    again = run_gencli(*command, "-o", "out/", "--skip-existing", "--strict")
+    assert again.returncode == 1
+    assert [Path(line).name for line in again.stdout.splitlines()] == ["p05-painting-other.png"]
+    assert "2 of 3 pictures could not be painted" in again.stderr
+
+
+def test_strength_mixture_and_tiles(trained: Path, run_gencli: RunGencli) -> None:
+    def painted(name: str, *options: str) -> Any:
+        done = run_gencli("stylize", "photos/p00.jpg", "--model", "both", *options, "-o", name, "--size", "110")
+        assert done.returncode == 0, done.stderr
+        return pixels(trained / name)
+
+    photograph = pixels(trained / "photos" / "p00.jpg")
+    one = painted("one.png", "--style", "painting")
+    assert np.abs(painted("none.png", "--style", "painting", "--strength", "0") - photograph).max() <= 1
+    assert np.abs(one - photograph).mean() > 0.5
+    assert np.abs(painted("other.png", "--style", "other") - one).max() > 0
+    assert np.abs(painted("tiles.png", "--style", "painting", "--tile", "64") - one).max() <= 1
+
+
+def test_the_painter_that_knows_a_style_is_found(trained: Path, run_gencli: RunGencli) -> None:
+    done = run_gencli("stylize", "photos/p00.jpg", "@painting", "--fast", "--size", "48", "--json")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert record["model"] == "both"
+    assert record["styles"] == {"painting": 1.0}
+    assert Path(record["output"]).name == "p00-painting.png"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["photos", "--model", "both"], "both knows several styles"),
+        (["photos", "--model", "both", "--style", "fog"], "both does not know the style fog"),
+        (["photos/p00.jpg", "@fog", "--fast"], "no painter knows fog"),
+        (["photos", "--model", "both", "--style", "other", "--iterations", "3"], "--iterations is not for painters"),
+        (["photos/p00.jpg", "painting.png", "--strict"], "--strict is for painters"),
+        (["empty", "--model", "both", "--style", "other"], "there are no pictures in empty"),
+        (["photos/none.jpg", "--model", "both", "--style", "other"], "none.jpg"),
+    ],
+)
+def test_what_cannot_be_painted(trained: Path, run_gencli: RunGencli, arguments: list[str], words: str) -> None:
+    (trained / "empty").mkdir()
+    done = run_gencli("stylize", *arguments)
+    assert done.returncode in {1, 2}
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_training_is_gone_on_with_by_its_name_and_photographs(
+    tiny_network: None, pictures: Path, run_gencli: RunGencli
+) -> None:
+    first = run_gencli(
+        "stylize", "train", "painting.png", "--data", "photos", "--name", "one", *SMALL, "--steps", "2", "--seed", "1"
+    )
+    more = run_gencli("stylize", "train", "--data", "photos", "--name", "one", "--resume", "--steps", "4")
+    assert (first.returncode, more.returncode) == (0, 0), more.stderr
+    done = run_gencli("stylize", "photos/p00.jpg", "--model", "one", "--size", "64")
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.strip()).name == "p00-painting.png"
+
+
+def test_without_photographs_it_learns_on_the_drawn_ones(
+    tiny_network: None, pictures: Path, run_gencli: RunGencli
+) -> None:
+    done = run_gencli("stylize", "train", "painting.png", "--name", "one", *SMALL, "--steps", "1", "--seed", "1")
+    assert done.returncode == 0, done.stderr
+    none = run_gencli("stylize", "train", "--name", "two", *SMALL, "--steps", "1")
+    assert none.returncode == 2 and "no style was given" in none.stderr

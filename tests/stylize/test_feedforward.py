@@ -1,0 +1,119 @@
+"""The painter: its parts by the papers, tiles, mixtures, and what it minimises."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from gencli.core.device import Runtime
+from gencli.core.errors import UsageError
+from gencli.stylize import feedforward, optimize, training
+from gencli.stylize.feedforward import Form, Painter, StyleNorm, paint
+from gencli.stylize.objective import Objective
+from gencli.stylize.options import StyleTraining, StylizeOptions
+
+Draw = Callable[..., Tensor]
+CPU = Runtime(torch.device("cpu"))
+LAYERS: dict[str, Any] = {"content_layer": {"conv2_2": 1.0}, "style_layer": {"conv1_1": 1.0, "conv3_1": 3.0}}
+
+
+def painter(form: Form, dtype: torch.dtype = torch.float64) -> Painter:
+    """One with random weights, whose styles differ."""
+    draw = torch.Generator().manual_seed(0)
+    net = Painter(form)
+    for name, weight in net.named_parameters():
+        size = 0.4 if name.rpartition(".")[2] in {"scale", "shift"} else 0.15
+        with torch.no_grad():
+            weight.add_(size * torch.randn(weight.shape, generator=draw))
+    return net.to(dtype).eval()
+
+
+def shares(*numbers: float) -> Tensor:
+    return torch.tensor([numbers], dtype=torch.float64)
+
+
+def test_the_published_network_has_its_parameters() -> None:
+    """Johnson et al. 2016: 9 × 9 ends, 3 → 32 → 64 → 128, five residual blocks, and the reverse."""
+    net = Painter(Form(widths=(32, 64, 128), blocks=5, ends=9))
+    convolutions = sum(weight.numel() for name, weight in net.named_parameters() if "norm" not in name)
+    by_hand = 2 * (81 * 3 * 32) + 2 * 9 * (32 * 64 + 64 * 128) + 10 * 9 * 128 * 128 + 3
+    norms = 2 * 2 * (2 * (32 + 64) + 128 + 10 * 128)  # a scale and a shift, for the photograph and for the style
+    assert convolutions == by_hand == 1_674_435
+    assert sum(weight.numel() for weight in net.parameters()) == by_hand + norms
+
+
+def test_a_norm_by_hand(picture: Draw) -> None:
+    x = torch.cat([picture(6, 5), 3 * picture(6, 5, 1)])
+    norm = StyleNorm(2, 3).double()
+    with torch.no_grad():
+        norm.scale.copy_(torch.arange(9.0).view(3, 3))
+        norm.shift.copy_(-torch.arange(9.0).view(3, 3))
+    found = norm(x, torch.tensor([[0.0, 1.0, 0.0], [0.5, 0.25, 0.25]], dtype=torch.float64))
+    scales = torch.tensor([[3.0, 4.0, 5.0], [2.25, 3.25, 4.25]], dtype=torch.float64)
+    for index in range(2):
+        for channel in range(3):
+            part = x[index, channel]
+            even = (part - part.mean()) / (part.var(correction=0) + feedforward.EPSILON).sqrt()
+            torch.testing.assert_close(found[index, channel], scales[index, channel] * (even - 1))
+
+
+@pytest.mark.parametrize("form", [Form(styles=2), Form(2, (6, 8), 1, 3, False), Form(2, (4, 6, 8, 8), 2, 5)])
+@pytest.mark.parametrize("size", [(70, 101), (64, 128), (33, 190)])
+def test_tiles_change_nothing(picture: Draw, form: Form, size: tuple[int, int]) -> None:
+    net, wanted = painter(form), shares(0.3, 0.5, 0.2)
+    whole = paint(net, picture(*size), wanted)
+    assert whole.std() > 0.02
+    for tile in (32, 60):
+        torch.testing.assert_close(paint(net, picture(*size), wanted, tile), whole, atol=1e-6, rtol=0)
+    torch.testing.assert_close(paint(net, picture(*size), wanted), whole, atol=0, rtol=0)  # nothing of a tile is left
+
+
+def test_a_new_painter_gives_the_photograph_back(picture: Draw) -> None:
+    net = Painter(Form()).double()
+    feedforward.initialise(net, torch.Generator().manual_seed(0))
+    photograph = picture(20, 30).clamp(0.05, 0.95)
+    torch.testing.assert_close(net(photograph, shares(0.5, 0.5)), photograph)
+
+
+def test_every_picture_of_a_batch_has_its_own_mixture(picture: Draw) -> None:
+    net, batch = painter(Form(styles=2)), torch.cat([picture(32, 32), picture(32, 32, 1)])
+    wanted = torch.cat([shares(0.5, 0.5, 0), shares(0.2, 0.3, 0.5)])
+    both = net(batch, wanted)
+    for index in range(2):
+        torch.testing.assert_close(both[index], net(batch[index : index + 1], wanted[index : index + 1])[0])
+    assert (net(batch, wanted.flip(0)) - both).abs().max() > 0.01
+
+
+def test_mixtures_add_up() -> None:
+    found = training.mixture(torch.tensor([1, 0]), torch.tensor([0.5, 1.0]), 3)
+    torch.testing.assert_close(found, torch.tensor([[0.5, 0, 0.5, 0], [0, 1, 0, 0]]))
+
+
+@pytest.mark.parametrize("style_loss", ["gram", "w2"])
+def test_it_minimises_what_a_single_picture_s_painting_does(tiny: Any, picture: Draw, style_loss: str) -> None:
+    """At strength 0.5 the loss, but for its unit, is the slow method's."""
+    backbone = tiny("average")
+    options = StyleTraining(style_loss=style_loss, pooling="average", **LAYERS)
+    style, photographs = picture(30, 41, 7), torch.cat([picture(32, 32), picture(32, 32, 1)])
+    painted = (photographs + 0.2 * picture(32, 32, 3)).clamp(0, 1)
+    comparison = training.Comparison(options, backbone, [picture(25, 25, 9), style], CPU)
+    of_style, content = comparison(painted, photographs, torch.tensor([1, 1]))
+    wanted = optimize.weights(StylizeOptions(style_loss=style_loss, **LAYERS), 1)
+    alone = [
+        Objective(backbone, photographs[one : one + 1], [style], wanted)(painted[one : one + 1])[0] for one in range(2)
+    ]
+    ratio = wanted.ratio
+    torch.testing.assert_close(of_style + ratio * content, torch.stack(alone), rtol=1e-6, atol=0)
+    usual = torch.full((2,), 0.5, dtype=torch.float64)
+    torch.testing.assert_close(
+        comparison.whole(of_style, content, usual), torch.stack(alone).mean() / (1 + ratio), rtol=1e-6, atol=0
+    )
+
+
+def test_even_ends_have_no_middle() -> None:
+    with pytest.raises(UsageError, match="--ends 4"):
+        StyleTraining(ends=4)

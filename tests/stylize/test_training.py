@@ -1,0 +1,104 @@
+"""Training a painter: it learns, and resumes exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gencli.core import training as loop
+from gencli.core.checkpoint import read_state
+from gencli.core.device import Runtime, generator
+from gencli.core.pictures import PictureSet
+from gencli.core.recipe import Progress, TrainingOptions
+from gencli.core.tensors import pack
+from gencli.stylize import training
+from gencli.stylize.feedforward import Painter, initialise
+from gencli.stylize.options import StyleTraining
+
+CPU = Runtime(torch.device("cpu"))
+Recipe = Callable[..., training.StyleRecipe]
+
+
+class Stopped(Exception):
+    """Someone pulled the plug."""
+
+
+def photographs(picture: Callable[..., torch.Tensor]) -> PictureSet:
+    return PictureSet(torch.cat([(255 * picture(48, 48, seed)).byte() for seed in range(9)]), fingerprint="photographs")
+
+
+@pytest.fixture
+def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
+    """A small painter's training; of another seed, what a resume must put right."""
+
+    def make(seed: int = 1, **changes: Any) -> training.StyleRecipe:
+        options = StyleTraining(
+            **{"width": 4, "blocks": 1, "ends": 3, "size": 32, "batch_size": 3, "rate": 1e-2, "pooling": "average"},
+            content_layer={"conv2_2": 1.0},
+            style_layer={"conv1_1": 1.0, "conv3_1": 1.0},
+            **changes,
+        )
+        styles = [picture(40, 30, 77).float(), 1 - picture(40, 30, 78).float()]
+        comparison = training.Comparison(options, tiny("average", dtype=torch.float32), styles, CPU)
+        net = Painter(training.form(options, 2))
+        initialise(net, generator(seed))
+        return training.StyleRecipe(net, options, comparison, photographs(picture), CPU, seed)
+
+    return make
+
+
+def run(
+    folder: Path,
+    made: training.StyleRecipe,
+    pictures: PictureSet,
+    steps: int,
+    *,
+    resume: bool = False,
+    stop_at: int = 0,
+) -> Any:
+    def report(progress: Progress) -> None:
+        if progress.step == stop_at:
+            raise Stopped
+
+    config = {"art": "stylize", "kind": "painter", "options": {}}
+    durations = TrainingOptions(steps=steps, evaluate_steps=4)
+    order = training.batches(pictures, made.options, CPU, 1)
+    return loop.train(made, order, folder, config=config, options=durations, runtime=CPU, resume=resume, report=report)
+
+
+@pytest.mark.parametrize("changes", [{}, {"average": 0.0, "style_loss": "gram", "tv": 0.5}])
+def test_stopped_and_resumed_is_bit_identical(
+    tmp_path: Path, recipe: Recipe, picture: Callable[..., torch.Tensor], changes: dict[str, Any]
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    run(whole, recipe(**changes), photographs(picture), 7)
+    with pytest.raises(Stopped):  # a state of step 4 is on the disk
+        run(parts, recipe(**changes), photographs(picture), 7, stop_at=6)
+    run(parts, recipe(seed=2, **changes), photographs(picture), 7, resume=True)
+    tensors: list[dict[str, torch.Tensor]] = [{}, {}]
+    for folder, found in zip((whole, parts), tensors, strict=True):
+        state = read_state(folder)
+        pack({name: state[name] for name in ("modules", "optimizers", "generators")}, found)
+    assert tensors[0].keys() == tensors[1].keys()
+    assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+def test_it_comes_nearer_to_the_styles(tmp_path: Path, recipe: Recipe, picture: Callable[..., torch.Tensor]) -> None:
+    made = recipe()
+    before = made.evaluate()
+    assert before["style"] == pytest.approx(1, abs=1e-3) and before["content"] < 1e-3
+    after = run(tmp_path / "model", made, photographs(picture), 120).evaluation
+    assert after["style"] < 0.8
+    assert made.preview().width > 6 * 32
+
+
+def test_strengths_are_usual_in_half_of_the_pictures(recipe: Recipe) -> None:
+    found = recipe()._strengths(4000)
+    assert found.min() >= training.LEAST and found.max() <= 1
+    assert float((found == training.USUAL).float().mean()) == pytest.approx(0.5, abs=0.03)
+    others = found[found != training.USUAL]
+    assert float(others.mean()) == pytest.approx((1 + training.LEAST) / 2, abs=0.02)
