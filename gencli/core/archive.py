@@ -87,7 +87,8 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 def _checked_members(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
-    members = [member for member in archive.infolist() if not member.is_dir()]
+    # not `is_dir()`, which in some Pythons wants every member to have a name
+    members = [member for member in archive.infolist() if not member.filename.endswith("/")]
     names = {member.filename for member in members}
 
     def refuse(what: str) -> GencliError:

@@ -211,7 +211,7 @@ class Zip(_Archive):
             return _latest(
                 Member(_clean(info.filename), info.file_size, place)
                 for place, info in enumerate(archive.infolist())
-                if not info.is_dir() and not _hidden(info.filename)
+                if info.filename and not info.filename.endswith("/") and not _hidden(info.filename)
             )
 
     def open(self, members: Collection[Member]) -> Iterator[tuple[Member, IO[bytes] | GencliError]]:

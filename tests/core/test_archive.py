@@ -161,6 +161,9 @@ def test_links_and_doubles_are_refused(model: Model, tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="Duplicate"):
         double = build(tmp_path / "double.zip", model, {}, [zipfile.ZipInfo(store.CONFIG)])
     assert_refused(double, "one twice")
+    nameless = zipfile.ZipInfo("samples/x.png")
+    nameless.filename = ""
+    assert_refused(build(tmp_path / "nameless.zip", model, {}, [nameless]), "no file of a model")
 
 
 def test_a_config_too_large_to_read_is_refused(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
