@@ -13,19 +13,9 @@ STYLE_LAYERS = {"conv1_1": 1.0, "conv2_1": 1.0, "conv3_1": 1.0, "conv4_1": 1.0, 
 
 
 @dataclass(frozen=True)
-class StylizeOptions(Options):
-    """How `gencli stylize` paints one picture in the style of others (Gatys et al. 2016)."""
+class Comparing(Options):
+    """What a painted picture is compared in with its photograph and its style."""
 
-    size: Annotated[int, Flag("Longest side of the result in pixels.", 16, 32768)] = 512
-    strength: Annotated[float, Flag("0 is the photograph, 1 all style.", 0, 1)] = 0.5
-    style_weight: Annotated[
-        tuple[float, ...], Flag("How much of each style, in their order.", 0, shown_default="as much of each")
-    ] = ()
-    style_scale: Annotated[float, Flag("Size of the style's strokes.", 0.1, 10)] = 1.0
-    keep_color: Annotated[
-        str | None,
-        Flag("Keep the photograph's colours.", choices=("luminance", "histogram", "covariance")),
-    ] = None
     content_layer: Annotated[dict[str, float], Flag("Layer that holds the photograph's structure; repeatable.", 0)] = (
         field(default_factory=lambda: {"conv4_1": 1.0})
     )
@@ -38,6 +28,28 @@ class StylizeOptions(Options):
     tv: Annotated[float, Flag("Weight of total variation: higher is smoother.", 0)] = 0.0
     backbone: Annotated[str, Flag("The network to see with.")] = "vgg-mini"
     pooling: Annotated[str, Flag("Pooling in the network.", choices=("max", "average", "l2"))] = "average"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, layers in (("--content-layer", self.content_layer), ("--style-layer", self.style_layer)):
+            if not layers or not all(weight >= 0 for weight in layers.values()):
+                raise UsageError(f"{name}: give at least one layer, with a weight that is not negative")
+
+
+@dataclass(frozen=True)
+class StylizeOptions(Comparing):
+    """How `gencli stylize` paints one picture in the style of others (Gatys et al. 2016)."""
+
+    size: Annotated[int, Flag("Longest side of the result in pixels.", 16, 32768)] = 512
+    strength: Annotated[float, Flag("0 is the photograph, 1 all style.", 0, 1)] = 0.5
+    style_weight: Annotated[
+        tuple[float, ...], Flag("How much of each style, in their order.", 0, shown_default="as much of each")
+    ] = ()
+    style_scale: Annotated[float, Flag("Size of the style's strokes.", 0.1, 10)] = 1.0
+    keep_color: Annotated[
+        str | None,
+        Flag("Keep the photograph's colours.", choices=("luminance", "histogram", "covariance")),
+    ] = None
     optimizer: Annotated[str, Flag("How the picture is improved.", choices=("lbfgs", "adam", "sgd"))] = "lbfgs"
     init: Annotated[str, Flag("What to start from.", choices=("content", "noise", "style"))] = "content"
     iterations: Annotated[int, Flag("Most steps at the full size; smaller sizes take more.", 1)] = 18
@@ -82,9 +94,6 @@ class StylizeOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, layers in (("--content-layer", self.content_layer), ("--style-layer", self.style_layer)):
-            if not layers or not all(weight >= 0 for weight in layers.values()):
-                raise UsageError(f"{name}: give at least one layer, with a weight that is not negative")
         if self.style_weight and not sum(self.style_weight) > 0:
             raise UsageError("--style-weight: at least one weight must be more than 0")
         if self.losses == "book" and self.style_loss != "gram":
@@ -92,7 +101,7 @@ class StylizeOptions(Options):
 
 
 @dataclass(frozen=True)
-class StyleTraining(Training):
+class StyleTraining(Comparing, Training):
     """How `gencli stylize train` trains a network that paints in styles at one look (Johnson et al. 2016)."""
 
     usual: ClassVar[Mapping[str, float]] = {"minutes": 40.0}
@@ -104,19 +113,6 @@ class StyleTraining(Training):
         bool, Flag("The network draws what changes in the photograph, and not the whole picture anew.")
     ] = True
     style_size: Annotated[int, Flag("Longest side of the styles in pixels: larger means larger strokes.", 16)] = 512
-    content_layer: Annotated[dict[str, float], Flag("Layer that holds the photographs' structure; repeatable.", 0)] = (
-        field(default_factory=lambda: {"conv4_1": 1.0})
-    )
-    style_layer: Annotated[dict[str, float], Flag("Layer that holds the style; repeatable.", 0)] = field(
-        default_factory=lambda: dict(STYLE_LAYERS)
-    )
-    style_loss: Annotated[
-        str, Flag("What is compared: Gram matrices, or mean and covariance.", choices=("gram", "w2"))
-    ] = "w2"
-    tv: Annotated[float, Flag("Weight of total variation: higher is smoother.", 0)] = 0.0
-    backbone: Annotated[str, Flag("The network to see with.")] = "vgg-mini"
-    pooling: Annotated[str, Flag("Pooling in the network.", choices=("max", "average", "l2"))] = "average"
-
     size: Annotated[int, Flag("Side of the pictures trained on in pixels, cut out of larger ones.", 16, 1024)] = 256
     batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 4
     rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 2e-3
