@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import re
@@ -220,6 +221,13 @@ def free_memory(device: torch.device) -> int:
     if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdecimal():
         found.append(int(text) - int(used.read_text()))
     return max(0, min(found))
+
+
+def trim_heap() -> None:
+    """Give memory that was freed back to the system where the C library would keep it for later: glibc may keep
+    hundreds of megabytes in pieces after tensors of many sizes."""
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _available() -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, reduce
 
 import torch
 import torch.nn.functional as F
@@ -58,11 +58,13 @@ def climb(
     for step in range(1, options.steps + 1):
         move = [int(torch.randint(-most, most + 1, (), generator=draw)) for most in (down, across)]
         value, gradient = objective(picture.roll(move, (-2, -1)))
+        gradient = gradient.roll([-part for part in move], (-2, -1))
         if options.max_loss is not None and float(value) > options.max_loss:
             break
         rate = options.rate * (1 - options.fall * (step - 1) / max(1, options.steps - 1))
-        change = rate * direction(gradient.roll([-move[0], -move[1]], (-2, -1)), options)
-        picture = within(picture, change if free is None else change * free, options.gamut)
+        change = direction(gradient, options).mul_(rate if free is None else rate * free)
+        picture = within(picture, change, options.gamut)
+        del gradient, change  # as large as the picture, and not needed while the network looks at the next
         report(step, float(value), picture)
     return picture
 
@@ -74,7 +76,7 @@ def direction(gradient: Tensor, options: DreamOptions) -> Tensor:
     if options.parametrize == "fourier":
         found = towards_natural(found)
     if any(options.smooth):
-        found = sum((blurred(found, sigma) for sigma in options.smooth), torch.zeros_like(found))
+        found = reduce(torch.add, (blurred(found, sigma) for sigma in options.smooth))
     if options.color != 1:
         grey = found.mean(1, keepdim=True)
         found = torch.lerp(grey, found, options.color)
@@ -103,16 +105,23 @@ def within(picture: Tensor, change: Tensor, gamut: str) -> Tensor:
 
 
 def blurred(pictures: Tensor, sigma: float) -> Tensor:
-    """(N, C, H, W) blurred by a Gaussian of deviation `sigma` in pixels, the edges going on as they are."""
+    """(N, C, H, W) blurred by a Gaussian of deviation `sigma` in pixels, the edges going on as they are.
+
+    One channel after another, for a convolution takes the memory of several pictures.
+    """
     radius = math.ceil(3 * sigma)
     if not radius:
         return pictures
     places = torch.arange(-radius, radius + 1, dtype=pictures.dtype, device=pictures.device)
     kernel = torch.exp(-0.5 * (places / sigma).square())
-    kernel = (kernel / kernel.sum()).expand(pictures.shape[1], 1, 1, -1)
-    for kernel_1d, pad in ((kernel, (radius, radius, 0, 0)), (kernel.mT, (0, 0, radius, radius))):
-        pictures = F.conv2d(F.pad(pictures, pad, mode="replicate"), kernel_1d, groups=pictures.shape[1])
-    return pictures
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1)
+
+    def one(channel: Tensor) -> Tensor:
+        for kernel_1d, pad in ((kernel, (radius, radius, 0, 0)), (kernel.mT, (0, 0, radius, radius))):
+            channel = F.conv2d(F.pad(channel, pad, mode="replicate"), kernel_1d)
+        return channel
+
+    return torch.cat([one(channel) for channel in pictures.split(1, 1)], 1)
 
 
 def through_octaves(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -227,7 +228,7 @@ def explore(
     also = "".join(f" {spelling(name)} {value}" for name, value in options.named().items() if name in exploring.LARGE)
     for number, setting in enumerate(settings, 1):
         console.note(f"{number}: gencli dream {shlex.quote(photograph)} {setting.flags}{also}")
-    record = [{"layer": setting.layer, "seed": setting.seed} for setting in settings]
+    record = [asdict(setting) for setting in settings]
     console.made(target.write(whole, outputs.note(seed)), {"photograph": photograph, "settings": record})
 
 

@@ -134,7 +134,7 @@ class Photograph:
         self.options = options
         self.height, self.width = fit(picture.rgb.shape[-2], picture.rgb.shape[-1], options.size)
         self.original, self.alpha = picture.rgb.to(runtime.device), picture.alpha
-        self.whole = self.at((self.height, self.width))
+        self.whole = self._resized((self.height, self.width))
         self.mask: Tensor | None = None
         if mask is not None:
             light = color.luma(mask.opaque.to(runtime.device))
@@ -144,6 +144,9 @@ class Photograph:
 
     def at(self, size: tuple[int, int]) -> Tensor:
         """The photograph (1, 3, h, w) at a size."""
+        return self.whole if size == (self.height, self.width) else self._resized(size)
+
+    def _resized(self, size: tuple[int, int]) -> Tensor:
         if self.options.detail == "book":
             return ascent.enlarged(self.original, size)
         return resize(self.original, size).clamp(0, 1)
@@ -182,7 +185,7 @@ def terms_of(options: Seeing, backbone: Backbone) -> dict[str, Objective]:
     for name, weight in options.class_.items():
         found[name] = weight * category(name, backbone)
     for source, weight in options.guide.items():
-        found[source] = weight * guide_of(source, options.guide_layer, backbone)
+        found[source] = weight * guide_of(source, options.guide_layer, backbone, options.energy)
     return found
 
 
@@ -213,13 +216,13 @@ def channel(name: str, backbone: Backbone) -> Channel:
     return Channel(backbone.resolve(layer), int(number))
 
 
-def guide_of(source: Source, layer: str | None, backbone: Backbone) -> Guide:
+def guide_of(source: Source, layer: str | None, backbone: Backbone, energy: str = DreamOptions.energy) -> Guide:
     """The term of a guide picture, seen at most `GUIDE_SIDE` pixels long. Raises what `images.load` does."""
     picture = loaded(source).opaque.to(backbone.mean.device)
     height, width = picture.shape[-2:]
     if max(height, width) > GUIDE_SIDE:
         picture = resize(picture, fit(height, width, GUIDE_SIDE)).clamp(0, 1)
-    return guide(picture, layer or _at_depth(backbone, GUIDE_DEPTH), backbone)
+    return guide(picture, layer or _at_depth(backbone, GUIDE_DEPTH), backbone, energy)
 
 
 def tile_side(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from PIL import Image
@@ -15,9 +15,10 @@ from gencli.dream.dreaming import Dreamer, makers
 from gencli.dream.options import DreamOptions, Exploration
 
 STRONGEST = 5  # channels told of each layer
-MOST_LAYERS = 3  # of a setting drawn at random
+MOST_PARTS = 3  # layers or channels of a setting drawn at random
+TRIES = 20  # to find one that is not there already
 LARGE = ("steps", "energy", "backbone", "pooling")  # options that make a setting, large, what it was small
-LOUDEST = 2.0  # weight of a layer in it, at most
+LOUDEST = 2.0  # weight of one among several, at most
 
 
 @dataclass(frozen=True)
@@ -53,33 +54,47 @@ def layers(backbone: Backbone, picture: Picture | None = None, size: int = 512) 
 
 @dataclass(frozen=True)
 class Setting:
-    """Layers with their weights, and a seed."""
+    """Layers and single channels with their weights, and a seed."""
 
     layer: dict[str, float]
     seed: int
+    channel: dict[str, float] = field(default_factory=dict)
 
     @property
     def flags(self) -> str:
         """What to write for it on the command line."""
-        named = [f"--layer {name}" + ("" if weight == 1 else f"={weight:g}") for name, weight in self.layer.items()]
-        return " ".join([*named, f"--seed {self.seed}"])
+        named = [("--layer", part) for part in self.layer.items()]
+        named += [("--channel", part) for part in self.channel.items()]
+        words = [f"{flag} {name}" + ("" if weight == 1 else f"={weight:g}") for flag, (name, weight) in named]
+        return " ".join([*words, f"--seed {self.seed}"])
 
 
 def settings(backbone: Backbone, options: Exploration, seed: int) -> list[Setting]:
-    """Every layer alone, or as many as are asked for at random: one to three layers, the deeper more often."""
-    names = makers(backbone)
+    """Every layer alone; or as many as are asked for at random: one to three layers or channels, those of deeper
+    layers more often, and other ones than before as long as there are."""
     if options.systematic:
-        return [Setting({name: 1.0}, seed) for name in names]
-    draw, found = generator(seed, 1), []
-    depth = torch.linspace(0.2, 1, len(names))
+        return [Setting({name: 1.0}, seed) for name in makers(backbone)]
+    draw, found = generator(seed, 1), list[Setting]()
     for number in range(options.count):
-        count = int(torch.randint(1, min(MOST_LAYERS, len(names)) + 1, (), generator=draw))
-        chosen = sorted(torch.multinomial(depth, count, generator=draw).tolist())
-        weights = (LOUDEST * torch.rand(count, generator=draw)).clamp_min(0.1).tolist()
-        found.append(
-            Setting({names[one]: round(weight, 1) for one, weight in zip(chosen, weights, strict=True)}, seed + number)
-        )
+        for _ in range(TRIES):
+            setting = _drawn(backbone, seed + number, draw)
+            if all({*setting.layer, *setting.channel} != {*other.layer, *other.channel} for other in found):
+                break
+        found.append(setting)
     return found
+
+
+def _drawn(backbone: Backbone, seed: int, draw: torch.Generator) -> Setting:
+    names, widths = makers(backbone), backbone.widths()
+    count = int(torch.randint(1, min(MOST_PARTS, len(names)) + 1, (), generator=draw))
+    chosen = sorted(torch.multinomial(torch.arange(1.0, len(names) + 1).square(), count, generator=draw).tolist())
+    weights = (LOUDEST * torch.rand(count, generator=draw)).clamp_min(0.1).tolist() if count > 1 else [1.0]
+    parts: tuple[dict[str, float], dict[str, float]] = {}, {}
+    for layer, weight in zip((names[one] for one in chosen), weights, strict=True):
+        single = int(torch.randint(2, (), generator=draw))
+        index = int(torch.randint(widths[layer], (), generator=draw))
+        parts[single][f"{layer}:{index}" if single else layer] = round(weight, 1)
+    return Setting(parts[0], seed, parts[1])
 
 
 def tried(
@@ -88,7 +103,10 @@ def tried(
     """The photograph, small, dreamt over with each setting."""
     for setting in chosen:
         wanted = DreamOptions(
-            layer=setting.layer, size=options.side, **{name: getattr(options, name) for name in LARGE}
+            layer=setting.layer,
+            channel=setting.channel,
+            size=options.side,
+            **{name: getattr(options, name) for name in LARGE},
         )
         dreamer = Dreamer(wanted, runtime=runtime, backbone=backbone)
         yield dreamer.paint(dreamer.look_at(picture), setting.seed)

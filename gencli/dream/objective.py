@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencli.core.backbones import Backbone
+from gencli.core.device import trim_heap
 from gencli.core.errors import UsageError
 from gencli.core.names import class_number
 from gencli.core.tiles import Tiling, Window
@@ -152,28 +154,39 @@ def category(name: str | int, backbone: Backbone) -> Category:
 
 @dataclass(frozen=True)
 class Guide(Term):
-    """The logarithm of the mean, over the positions, of the dot product with the best-matching of `vectors` (G, C): a
-    guide picture's features (Mordvintsev et al. 2015)."""
+    """How near each position comes to the best-matching of `vectors` (G, C): a guide picture's features.
+
+    - `contrast`: minus the log of 1 less the mean cosine, of what features and vectors have beside the vectors' mean.
+      Every position becomes what it was like already.
+    - the others: the log of the mean dot product (Mordvintsev et al. 2015), which the guide's loudest features win
+      nearly everywhere.
+    """
 
     layer: str
     vectors: Tensor = field(repr=False)
+    energy: str = "contrast"
 
     def sums(self, features: Tensor) -> Tensor:
-        positions = features.flatten(1).T  # (N, C)
+        positions, vectors = features.flatten(1).T, self.vectors  # (N, C)
+        if self.energy == "contrast":
+            middle = vectors.mean(0)
+            positions, vectors = (F.normalize(found - middle) for found in (positions, vectors))
         with torch.no_grad():
-            best = (positions @ self.vectors.T).argmax(1)
-        return (self.vectors[best] * positions).sum().view(1)
+            best = (positions @ vectors.T).argmax(1)
+        return (vectors[best] * positions).sum().view(1)
 
     def value(self, means: Tensor) -> Tensor:
+        if self.energy == "contrast":
+            return -(1 - means).clamp_min(TINY).log().squeeze(0)
         return means.clamp_min(TINY).log().squeeze(0)
 
 
 @torch.no_grad()
-def guide(picture: Tensor, layer: str, backbone: Backbone) -> Guide:
+def guide(picture: Tensor, layer: str, backbone: Backbone, energy: str = "contrast") -> Guide:
     """The term of a guide picture (1, 3, H, W): at most `MOST_GUIDES` of its features, evenly spread."""
     found = backbone(picture, [layer])[backbone.resolve(layer)].flatten(2)[0].T
     chosen = torch.arange(min(len(found), MOST_GUIDES), device=found.device) * len(found) // MOST_GUIDES
-    return Guide(layer, found[chosen] if len(found) > MOST_GUIDES else found)
+    return Guide(layer, found[chosen] if len(found) > MOST_GUIDES else found, energy)
 
 
 class Sight:
@@ -223,6 +236,7 @@ class Sight:
     def _tiled(self, picture: Tensor) -> tuple[Tensor, Tensor]:
         with torch.no_grad():
             means = self._means(picture)
+        trim_heap()  # whoever works in tiles is short of memory
         leaves = [mean.requires_grad_() for mean in means]
         value = self._value(leaves)
         slopes = torch.autograd.grad(value, leaves)
@@ -233,6 +247,8 @@ class Sight:
             carried = sum((slope * share).sum() for slope, share in zip(slopes, shares, strict=True))
             assert isinstance(carried, Tensor)
             gradient[window.outer] += torch.autograd.grad(carried, x)[0]
+            del shares, carried
+        trim_heap()
         return value.detach(), gradient
 
     def _value(self, means: Sequence[Tensor]) -> Tensor:

@@ -44,11 +44,13 @@ def test_settings_are_drawn_from_the_seed(backbone: Any) -> None:
         return exploring.settings(backbone, Exploration(**given), seed)
 
     assert drawn(1, count=8) == drawn(1, count=8) != drawn(2, count=8)
-    assert len({setting.flags for setting in drawn(1, count=8)}) == 8
+    parts = [frozenset({**setting.layer, **setting.channel}) for setting in drawn(1, count=12)]
+    assert len(set(parts)) == 12  # what is dreamt of alone, whatever its weight, is there once
     for setting in drawn(3, count=30):
-        assert 1 <= len(setting.layer) <= exploring.MOST_LAYERS
-        assert all(0.1 <= weight <= exploring.LOUDEST for weight in setting.layer.values())
-        assert all(layer.startswith("conv") for layer in setting.layer)
+        parts = {**setting.layer, **setting.channel}
+        assert 1 <= len(parts) <= exploring.MOST_PARTS
+        assert all(0.1 <= weight <= exploring.LOUDEST for weight in parts.values())
+        assert all(name.startswith("conv") for name in parts)
     every = drawn(4, systematic=True)
     assert [setting.layer for setting in every] == [{name: 1.0} for name in dreaming.makers(backbone)]
     assert every[0].flags == "--layer conv1_1 --seed 4"

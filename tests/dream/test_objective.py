@@ -44,8 +44,13 @@ def test_a_channel_a_class_and_a_guide_by_hand(tiny: Any, picture: Draw) -> None
 
     wanted = backbone(other, ["conv2_1"])["conv2_1"][0].flatten(1)
     dots = features.flatten(1).T @ wanted
-    found = value(guide(other, "conv2_1", backbone), backbone, seen)
+    found = value(guide(other, "conv2_1", backbone, "l2"), backbone, seen)
     assert found == pytest.approx(float(dots.max(1).values.mean().log()))
+
+    beside = (features.flatten(1) - wanted.mean(1, keepdim=True)).T, wanted - wanted.mean(1, keepdim=True)
+    cosines = beside[0] @ beside[1] / (beside[0].norm(dim=1)[:, None] * beside[1].norm(dim=0))
+    found = value(guide(other, "conv2_1", backbone), backbone, seen)
+    assert found == pytest.approx(float(-(1 - cosines.max(1).values.mean()).log()))
 
 
 def test_terms_add_and_scale_like_numbers(tiny: Any, picture: Draw) -> None:
