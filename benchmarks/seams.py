@@ -3,11 +3,12 @@
     python benchmarks/seams.py                             # @harbour, 2048 pixels, tiles of 512
     python benchmarks/seams.py PHOTO… --size 2048 --tile 512 --whole
 
-Each photograph is dreamt over by `gencli dream` itself, twice: as usual, and with `--jitter 0`, where the tiles lie in
-the same places at every step, so that a seam would show the most. Of what the dream adds to the photograph's lightness,
-the mean absolute difference between neighbouring rows (columns) is taken wherever two tiles meet, over the mean of all
-others; and of those, how far from their middle it lies, in their standard deviations. With `--whole` the first is made
-without tiles too, and the largest difference is told, in levels of 255.
+Each photograph is dreamt over by `gencli dream` itself, in tiles: as usual, and with `--jitter 0`, where the tiles lie
+in the same places at every step, so that a seam would show the most. Of what the dream adds to the photograph's
+lightness, the mean absolute difference between neighbouring rows (columns) is taken wherever two tiles meet, over the
+mean of all others; and of those, how far from their middle it lies, in their standard deviations. With `--whole` a
+dream without tiles is measured in the same places. Pixel by pixel it is another: a step in tiles differs from one on
+the whole in the seventh digit, and over a hundred steps such differences grow.
 """
 
 from __future__ import annotations
@@ -68,24 +69,17 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             large = ["--size", str(given.size)]
             in_tiles = [*large, "--tile", str(given.tile)]
-            for name, words in (("as usual", in_tiles), ("jitter 0", [*in_tiles, "--jitter", "0"])):
+            runs = {"in tiles": in_tiles, "in tiles, jitter 0": [*in_tiles, "--jitter", "0"]}
+            if given.whole:
+                runs["without tiles"] = large
+            print(f"{images.stem(source)}, {size[1]} × {size[0]}, {len(rows)} + {len(columns)} seams")
+            for name, words in runs.items():
                 found, seconds, peak = dreamt(source, Path(folder, f"{name}.png"), *words)
-                if name == "as usual":
-                    usual = found
                 change = color.luma(found - photograph.whole)[0, 0]
                 across, along = seams(change, rows), seams(change.T, columns)
-                print(
-                    f"{Path(source).stem} {size[1]} × {size[0]}, {len(tiling.windows)} tiles, {name}: {seconds:.0f} s, "
-                    f"peak {peak:.0f} MB; at {len(rows)} + {len(columns)} seams {across[0]:.3f} and {along[0]:.3f} of "
-                    f"elsewhere, furthest {max(across[1], along[1]):.1f} deviations",
-                    flush=True,
-                )
-            if given.whole:
-                whole, seconds, peak = dreamt(source, Path(folder, "whole.png"), *large)
-                most = float((whole - usual).abs().max()) * 255
-                print(
-                    f"without tiles: {seconds:.0f} s, peak {peak:.0f} MB; the largest difference is {most:.0f} levels"
-                )
+                cost = f"{name:<20}{seconds:>6.0f} s, peak {peak:.0f} MB"
+                furthest = max(across[1], along[1])
+                print(f"{cost}; {across[0]:.3f} and {along[0]:.3f} of elsewhere, furthest {furthest:.1f} deviations")
 
 
 if __name__ == "__main__":

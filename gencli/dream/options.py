@@ -101,7 +101,7 @@ class DreamOptions(Seeing):
     tv: Annotated[float, Flag("Weight of total variation: higher is smoother.", 0)] = 0.0
     tile: Annotated[
         int | None,
-        Flag("Work in tiles of this side: less memory, same picture.", 64, shown_default="512 where memory is short"),
+        Flag("Work in tiles of this side: less memory, and no seams.", 64, shown_default="512 where memory is short"),
     ] = None
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
