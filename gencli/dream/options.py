@@ -57,7 +57,7 @@ class DreamOptions(Seeing):
     octaves: Annotated[
         int | None, Flag("Sizes, from small to large.", 1, 32, shown_default="from about 180 pixels up")
     ] = None
-    octave_scale: Annotated[float, Flag("How much larger each is than the one before.", 1.05, 4)] = 1.4
+    octave_scale: Annotated[float, Flag("How much larger each is than the one before.", 1.05, 4)] = 1.35
     steps: Annotated[int, Flag("Steps at each size.", 1)] = 18
     rate: Annotated[float, Flag("How far the first step at the full size goes.", 0)] = 0.1
     rate_scale: Annotated[float, Flag("The same at each smaller size, as a share of the next larger one's.", 0, 4)] = (
@@ -79,7 +79,7 @@ class DreamOptions(Seeing):
     smooth: Annotated[
         tuple[float, ...],
         Flag("A gradient is blurred by so many pixels, and the blurred ones added up; 0 is the gradient as it is.", 0),
-    ] = (1.6,)
+    ] = (1.65,)
     parametrize: Annotated[
         str,
         Flag("What is climbed in: pixels, or frequencies and lightness and colour.", choices=("pixels", "fourier")),
@@ -112,6 +112,7 @@ class DreamOptions(Seeing):
             "energy": "mean-square",
             "border": 2,
             "octaves": 3,
+            "octave_scale": 1.4,
             "steps": 30,
             "rate": 10.0,
             "rate_scale": 1.0,
@@ -130,6 +131,7 @@ class DreamOptions(Seeing):
             "layer": {"inception4c": 1.0},
             "energy": "l2",
             "octaves": 4,
+            "octave_scale": 1.4,
             "steps": 10,
             "rate": 1.5 / 255,
             "rate_scale": 1.0,

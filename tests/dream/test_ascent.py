@@ -183,7 +183,7 @@ def test_what_is_told_on_the_way(dreamt: Callable[..., Image.Image]) -> None:
     octaves: list[Image.Image] = []
     made = dreamt(octaves=2, on_step=steps.append, on_octave=octaves.append)
     assert [step.number for step in steps] == [1, 2, 3, 4, 5, 6]
-    assert [step.size for step in steps] == [45] * 3 + [64] * 3
+    assert [step.size for step in steps] == [47] * 3 + [64] * 3
     assert steps[-1].fraction == pytest.approx(1) and steps[-1].loss > steps[0].loss
     assert octaves[-1].tobytes() == steps[-1].render().tobytes() == made.tobytes()
     assert [octave.size for octave in octaves] == [(64, 48)] * 2
