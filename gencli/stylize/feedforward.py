@@ -49,7 +49,7 @@ class Form:
 class StyleNorm(nn.Module):
     """Instance norm with a scale and a shift for each style and for none, or the mixture of several.
 
-    `known` are the mean and the variance (1, C) of the whole picture, where the norm sees only a part of it.
+    `known` are the mean and the variance (C,) of the whole picture, where the norm sees only a part of it.
     """
 
     known: tuple[Tensor, Tensor] | None = None
@@ -61,13 +61,11 @@ class StyleNorm(nn.Module):
 
     def forward(self, x: Tensor, shares: Tensor) -> Tensor:
         """(N, C, h, w), of each picture such shares of the photograph and of each style (N, 1 + S)."""
-        if self.known is None:
-            variance, mean = torch.var_mean(widened(x), (2, 3), correction=0)
-        else:
-            mean, variance = self.known
-        gain = (shares @ self.scale) * (variance + EPSILON).rsqrt()
-        offset = shares @ self.shift - mean * gain
-        return torch.addcmul(offset[..., None, None], x, gain[..., None, None])
+        scale, shift = ((shares @ table).flatten() for table in (self.scale, self.shift))
+        mean, variance = self.known or (None, None)
+        # with a channel of its own for each picture's, batch norm is instance norm
+        apart = x.reshape(1, -1, *x.shape[2:])
+        return F.batch_norm(apart, mean, variance, scale, shift, self.known is None, eps=EPSILON).view_as(x)
 
 
 class Layer(nn.Module):
@@ -90,7 +88,7 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, shares: Tensor) -> Tensor:
         found: Tensor = self.norm(self.seen(x), shares)
-        return found.relu() if self.relu else found
+        return found.relu_() if self.relu else found
 
 
 class Block(nn.Module):
@@ -207,10 +205,10 @@ class _Chain:
     size: tuple[int, int]
 
     def moments(self, given: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (1, C) of what comes out."""
+        """Mean and variance (C,) of what comes out."""
         total: Tensor | None = None
         for window in self.tiles:
-            x = self._run(given, window).double()
+            x = self._run(given, window).double()[0]
             sums = torch.stack((x.sum((-2, -1)), x.square().sum((-2, -1))))
             total = sums if total is None else total + sums
         assert total is not None
