@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import IO, TypeAlias
 
 import numpy as np
@@ -51,8 +52,11 @@ class Film:
     pattern: str | None = None
     """Of the names of stills, one a frame."""
 
-    def write(self, frames: Frames, note: Note, *, fps: float, loop: bool = True) -> list[str]:
-        """Write the frames, `fps` of them a second, with `note` as metadata; the paths written, none for "-".
+    def write(
+        self, frames: Frames, note: Note, *, fps: float, loop: bool = True, sound: Path | None = None
+    ) -> list[str]:
+        """Write the frames, `fps` of them a second, with `note` as metadata and the sound of a video; the paths
+        written, none for "-".
 
         Frames are RGB or RGBA, all of one size and mode. They are taken one by one and not kept, so they may be
         computed meanwhile. The file takes its place in one step when it is complete: where a frame raises, an older
@@ -62,7 +66,8 @@ class Film:
         begins when it should. Neighbours that are equal become one. With `loop` the animation begins again for ever,
         the first frame following the last; MP4 leaves this to the player. GIF has up to 256 colours a frame, dithered
         where that is too few, and no half transparency; WebP is lossless for frames of so few colours, or else
-        of quality 90; PNG is lossless; MP4 is H.264 with half the resolution in colour and no transparency.
+        of quality 90; PNG is lossless; MP4 is H.264 with half the resolution in colour and no transparency, and
+        alone has sound.
 
         Raises UsageError for an `fps` outside (0, 240], GencliError when there are no frames, when they differ in
         size or mode, or when the file cannot be encoded or written.
@@ -72,7 +77,7 @@ class Film:
         checked = _checked(frames)
         if self.pattern is not None:
             return list(self._stills(checked, self.pattern, note))
-        reel = _Reel.begin(checked, note, fps, loop)
+        reel = _Reel.begin(checked, note, fps, loop, sound)
         format = self.target.format
         _check(format, reel)
         path = self.target.put(lambda file: _WRITERS[format](file, reel))
@@ -128,11 +133,12 @@ class _Reel:
     note: Note
     fps: float
     loop: bool
+    sound: Path | None
 
     @classmethod
-    def begin(cls, frames: Iterator[Image.Image], note: Note, fps: float, loop: bool) -> _Reel:
+    def begin(cls, frames: Iterator[Image.Image], note: Note, fps: float, loop: bool, sound: Path | None) -> _Reel:
         first = next(frames)
-        return cls(itertools.chain([first], frames), first.size, first.mode == "RGBA", note, fps, loop)
+        return cls(itertools.chain([first], frames), first.size, first.mode == "RGBA", note, fps, loop, sound)
 
 
 def _checked(frames: Frames) -> Iterator[Image.Image]:
@@ -156,6 +162,8 @@ def _check(format: str, reel: _Reel) -> None:
         log.info("MP4 has no transparency: the frames are laid on white")
     if reel.alpha and format == "GIF":
         log.info("GIF has no half transparency: pixels become opaque or transparent")
+    if reel.sound and format != "MP4":
+        log.info("%s has no sound: name an .mp4 to keep it", format)
     clock = _CLOCKS.get(format)
     if clock and reel.fps > clock.most_fps:
         log.info(
@@ -385,7 +393,7 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def _write_mp4(file: IO[bytes], reel: _Reel) -> None:
-    video.write(file, reel.frames, reel.size, reel.fps, outputs.note_text(reel.note).decode())
+    video.write(file, reel.frames, reel.size, reel.fps, outputs.note_text(reel.note).decode(), reel.sound)
 
 
 _WRITERS: Mapping[str, Callable[[IO[bytes], _Reel], None]] = {

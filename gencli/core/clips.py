@@ -20,11 +20,13 @@ USUAL_FPS = 12.0  # of what does not say
 
 @dataclass(frozen=True)
 class Clip:
-    """A film: its frames, RGB or RGBA, every time anew; how many there are, if that is known, and how many a second."""
+    """A film: its frames, RGB or RGBA, every time anew; how many there are, if that is known, and how many a second;
+    and the video that has its sound."""
 
     frames: Callable[[], Iterator[Image.Image]]
     count: int | None
     fps: float
+    sound: Path | None = None
 
 
 def is_clip(path: Path) -> bool:
@@ -110,6 +112,7 @@ def _video(path: Path) -> Clip:
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            return Clip(frames, stream.frames or None, float(stream.average_rate or USUAL_FPS))
+            sound = path if container.streams.audio else None
+            return Clip(frames, stream.frames or None, float(stream.average_rate or USUAL_FPS), sound)
     except (av.FFmpegError, IndexError) as error:
         raise GencliError(f"{path} cannot be read as a video: {error or 'it has no pictures'}") from error

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
@@ -21,6 +21,7 @@ from PIL import Image
 from gencli.core import outputs
 from gencli.core.errors import GencliError, MissingError
 
+SOUNDS = {"aac", "ac3", "alac", "eac3", "flac", "mp3", "mp3float", "opus", "libopus"}  # that an MP4 holds
 CRF = 17  # constant rate factor of x264: 18 is said to look like the original
 
 _BT709, _LIMITED = 1, 1  # ITU-T H.273's numbers for the colours of high definition, and FFmpeg's for 16 to 235
@@ -28,8 +29,16 @@ _BT709, _LIMITED = 1, 1  # ITU-T H.273's numbers for the colours of high definit
 Bytes: TypeAlias = npt.NDArray[np.uint8]
 
 
-def write(file: IO[bytes], frames: Iterable[Image.Image], size: tuple[int, int], fps: float, comment: str) -> None:
-    """Fill a file with an MP4 of frames of `size` (width, height), `fps` of them a second.
+def write(
+    file: IO[bytes],
+    frames: Iterable[Image.Image],
+    size: tuple[int, int],
+    fps: float,
+    comment: str,
+    sound: Path | None = None,
+) -> None:
+    """Fill a file with an MP4 of frames of `size` (width, height), `fps` of them a second, and the sound of another
+    video.
 
     Raises MissingError where nothing can encode it, GencliError when it cannot be encoded.
     """
@@ -37,7 +46,7 @@ def write(file: IO[bytes], frames: Iterable[Image.Image], size: tuple[int, int],
     rate = 1 / Fraction(1 / fps).limit_denominator(90_000)
     with tempfile.TemporaryDirectory(prefix="gencli-") as folder:  # encoders want a path, and go back in the file
         path = Path(folder) / "film.mp4"
-        with find_encoder()(_Video(path, width, height, rate, comment.replace("\0", " "))) as push:
+        with find_encoder()(_Video(path, width, height, rate, comment.replace("\0", " "), sound)) as push:
             for image in frames:
                 push(to_yuv(image))
         with path.open("rb") as source:
@@ -72,6 +81,8 @@ class _Video:
     height: int
     rate: Fraction
     comment: str
+    sound: Path | None = None
+    """A video that has the sound."""
 
 
 Push: TypeAlias = Callable[[Bytes], object]
@@ -108,7 +119,10 @@ def _pyav(video: _Video) -> Iterator[Push]:
     import av
 
     try:
-        with av.open(str(video.path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        with (
+            av.open(str(video.path), "w", format="mp4", options={"movflags": "+faststart"}) as container,
+            av.open(str(video.sound)) if video.sound else nullcontext() as heard,
+        ):
             container.metadata["comment"] = video.comment
             stream: Any = container.add_stream("libx264", rate=video.rate, options={"crf": str(CRF)})
             stream.width, stream.height, stream.pix_fmt = video.width, video.height, "yuv420p"
@@ -116,18 +130,43 @@ def _pyav(video: _Video) -> Iterator[Push]:
             context.color_primaries = context.color_trc = context.colorspace = _BT709
             context.color_range = _LIMITED
 
-            numbers = itertools.count()
+            packets = _sound(heard, container) if heard else iter(())
+            numbers, coming = itertools.count(), next(packets, None)
 
             def push(yuv: Bytes) -> None:
+                nonlocal coming
                 frame = av.VideoFrame.from_ndarray(yuv, format="yuv420p")
                 frame.colorspace, frame.color_range = _BT709, _LIMITED
                 frame.pts, frame.time_base = next(numbers), 1 / video.rate
                 container.mux(stream.encode(frame))
+                while coming is not None and coming.pts * coming.time_base <= frame.pts / video.rate:
+                    container.mux(coming)
+                    coming = next(packets, None)
 
             yield push
             container.mux(stream.encode(None))
+            for packet in [coming, *packets] if coming is not None else []:
+                container.mux(packet)
     except av.FFmpegError as error:
         raise _cannot(video, str(error)) from error
+
+
+def _sound(source: Any, container: Any) -> Iterator[Any]:
+    """The packets of a video's sound for an MP4: as they are, or encoded anew where an MP4 cannot hold them."""
+    stream = source.streams.audio[0]
+    if stream.codec_context.name in SOUNDS:
+        new = container.add_stream_from_template(stream)
+        coded = (packet for packet in source.demux(stream) if packet.pts is not None)
+    else:
+        new = container.add_stream("aac", rate=stream.rate)
+        coded = (packet for frame in (*source.decode(stream), None) for packet in new.encode(frame))
+
+    def packets() -> Iterator[Any]:
+        for packet in coded:
+            packet.stream = new
+            yield packet
+
+    return packets()
 
 
 @contextmanager
@@ -135,6 +174,8 @@ def _ffmpeg(program: str, video: _Video) -> Iterator[Push]:
     raw = ["-f", "rawvideo", "-pix_fmt", "yuv420p", "-video_size", f"{video.width}x{video.height}"]
     tags = "setparams=range=tv:color_primaries=bt709:color_trc=bt709:colorspace=bt709"
     command = [program, "-hide_banner", "-loglevel", "error", *raw, "-framerate", str(video.rate), "-i", "pipe:0"]
+    if video.sound:
+        command += ["-i", str(video.sound), "-map", "0:v", "-map", "1:a", "-c:a", "aac"]
     command += ["-vf", tags, "-c:v", "libx264", "-crf", str(CRF), "-pix_fmt", "yuv420p"]
     command += ["-color_range", "tv", "-color_primaries", "bt709", "-color_trc", "bt709", "-colorspace", "bt709"]
     command += ["-metadata", f"comment={video.comment}", "-movflags", "+faststart", "-y", str(video.path)]

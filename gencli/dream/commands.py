@@ -125,6 +125,7 @@ def _film(
     """A zoom into one photograph, or a dream over a film."""
     from gencli.core import animations, images, outputs
     from gencli.core.clips import Clip
+    from gencli.core.kept import Frames
     from gencli.dream import film
     from gencli.dream.dreaming import Dreamer
 
@@ -135,7 +136,7 @@ def _film(
     place = animations.plan(images.stem(source), output, suffix="dream", format=format)
     path = place.target.path
     made_by = {"source": source, "mask": mask and mask.name, **options.to_dict(), **motion.to_dict()}
-    kept = film.Frames.begin(
+    kept = Frames.begin(
         path and path.with_name(path.name + ".frames"),
         {name: value for name, value in made_by.items() if name not in {"frames", "fps", "resume"}},
         common.seed,
@@ -143,12 +144,14 @@ def _film(
         motion.resume,
     )
     dreamer = Dreamer(options, runtime=common.start())
+    sound = None
     with console.bar(f"dreaming of {images.stem(source)}", units="pictures") as bar:
         if isinstance(shown, Clip):
+            sound = shown.sound if motion.fps in {None, shown.fps} else None
             made, fps = film.over(dreamer, shown, mask, motion, kept, bar.update), motion.fps or shown.fps
         else:
             made, fps = film.zoom(dreamer, shown, motion, kept, bar.update), motion.fps or film.FPS
-        paths = place.write(made, outputs.note(kept.seed), fps=fps)
+        paths = place.write(made, outputs.note(kept.seed), fps=fps, sound=sound)
     kept.clear()
     for made_path in paths:
         console.made(made_path, {"source": source, "seed": kept.seed, "fps": fps})

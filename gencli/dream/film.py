@@ -2,96 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import math
-import shutil
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-import torch
 import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from gencli.core import color, images, outputs
+from gencli.core import images
 from gencli.core.clips import Clip
-from gencli.core.decode import open_picture
-from gencli.core.errors import UsageError
 from gencli.core.images import Picture
+from gencli.core.kept import Frames
+from gencli.core.motion import follow
 from gencli.core.stages import Report
 from gencli.dream.dreaming import Dreamer, Photograph
 from gencli.dream.options import Motion
 
 FPS = 12.0
 LATER = 0.4  # of the rate, from the second picture on: with all of it they grow garish
-MADE_BY, SEED = "Dream", "Seed"  # the texts of a frame's file that say how it was made
-
-
-@dataclass
-class Frames:
-    """Frames kept as files while a film is made, so that an interrupted one can be gone on with.
-
-    `count` of them are there, dreamt with `seed`. `folder` None keeps none.
-    """
-
-    folder: Path | None
-    made_by: str
-    seed: int
-    count: int = 0
-
-    @classmethod
-    def begin(
-        cls,
-        folder: Path | None,
-        made_by: Mapping[str, Any],
-        seed: int | None,
-        new_seed: Callable[[], int],
-        resume: bool,
-    ) -> Frames:
-        """Those in a folder, or none yet; what they were not dreamt with is drawn by `new_seed` where it is not given.
-
-        Raises UsageError where there are frames and `resume` is not wanted, or where they were made otherwise.
-        """
-        frames = cls(folder, json.dumps(made_by, sort_keys=True), 0)
-        while folder and frames._path(frames.count + 1).is_file():
-            frames.count += 1
-        if not frames.count:
-            frames.seed = new_seed() if seed is None else seed
-            return frames
-        if not resume:
-            raise UsageError(
-                f"{folder} holds {frames.count} frames of a film that was not finished",
-                "go on with it: --resume; or remove the folder",
-            )
-        with Image.open(frames._path(frames.count)) as last:
-            frames.seed = int(last.info.get(SEED, 0))
-            if last.info.get(MADE_BY) != frames.made_by or seed not in {None, frames.seed}:
-                raise UsageError(
-                    f"the frames in {folder} were made with other options", "use the same, or remove the folder"
-                )
-        return frames
-
-    def keep(self, number: int, frame: Image.Image) -> None:
-        """Write a frame, from 1."""
-        if self.folder:
-            outputs.Target(self._path(number), "PNG").write(frame, {MADE_BY: self.made_by, SEED: str(self.seed)})
-
-    def take(self, number: int) -> Image.Image:
-        """A frame as it was written. Raises GencliError when it is damaged."""
-        return open_picture(self._path(number))
-
-    def clear(self) -> None:
-        """The film is finished."""
-        if self.folder:
-            shutil.rmtree(self.folder, ignore_errors=True)
-
-    def _path(self, number: int) -> Path:
-        assert self.folder is not None
-        return self.folder / f"{number:06}.png"
 
 
 def zoom(dreamer: Dreamer, picture: Picture, motion: Motion, kept: Frames, report: Report) -> Iterator[Image.Image]:
@@ -129,7 +58,7 @@ def over(
             frame = dreamer.paint(photograph, seed)
         else:
             earlier, dreamt = before
-            start = motion.blend * carried(dreamt, earlier.whole, photograph.whole)
+            start = motion.blend * follow(earlier.whole, photograph.whole)(dreamt)
             frame = later.paint(photograph, seed, before=start)
         if number > kept.count:
             kept.keep(number, frame)
@@ -143,26 +72,6 @@ def _quicker(dreamer: Dreamer, motion: Motion) -> Dreamer:
     """The same for pictures that have a dream to begin with."""
     options = dreamer.options.replace(steps=motion.frame_steps, rate=LATER * dreamer.options.rate)
     return Dreamer(options, dreamer.objective, dreamer.runtime, dreamer.backbone)
-
-
-def carried(dreamt: Tensor, earlier: Tensor, now: Tensor) -> Tensor:
-    """A dream (1, 3, H, W) moved as what is seen in one picture has moved to the next; in place without OpenCV."""
-    try:
-        import cv2
-    except ImportError:
-        return dreamt
-    # dense inverse search (Kroeger et al. 2016): for each pixel of the new picture, where it was in the old one
-    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    flow = torch.from_numpy(search.calc(_grey(now), _grey(earlier), np.zeros((*now.shape[-2:], 2), np.float32)))
-    height, width = dreamt.shape[-2:]
-    still = F.affine_grid(torch.eye(2, 3)[None], [1, 1, height, width], align_corners=False)
-    grid = still + 2 * flow[None] / torch.tensor([width, height])
-    return F.grid_sample(dreamt, grid.to(dreamt), mode="bilinear", padding_mode="border", align_corners=False)
-
-
-def _grey(picture: Tensor) -> npt.NDArray[np.uint8]:
-    """The lightness of a picture (1, 3, H, W) as OpenCV takes it."""
-    return (255 * color.luma(picture)[0, 0]).round().byte().cpu().numpy()
 
 
 def shown_through(picture: Tensor, motion: Motion) -> Tensor:

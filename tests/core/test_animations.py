@@ -499,6 +499,58 @@ def test_mp4_colours_come_back() -> None:
         assert np.abs(one[8, 16].astype(int) - colour).max() <= 4
 
 
+def sounding(path: str, codec: str, seconds: int = 2) -> None:
+    """A video of grey pictures, ten a second, and a tone of 440 Hz."""
+    import av
+
+    with av.open(path, "w") as container:
+        pictures, tone = container.add_stream("mpeg4", rate=10), container.add_stream(codec, rate=48_000)
+        pictures.width, pictures.height, pictures.pix_fmt = 32, 32, "yuv420p"
+        for _ in range(10 * seconds):
+            grey = np.full((32, 32, 3), 128, np.uint8)
+            container.mux(pictures.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        wave = 8000 * np.sin(2 * np.pi * 440 * np.arange(48_000 * seconds) / 48_000)
+        samples = av.AudioFrame.from_ndarray(wave.astype(np.int16)[None], format="s16", layout="mono")
+        samples.rate, samples.pts = 48_000, 0
+        container.mux(tone.encode(samples))
+        container.mux(pictures.encode(None))
+        container.mux(tone.encode(None))
+
+
+@needs_av
+@pytest.mark.parametrize(("name", "codec", "heard"), [("a.mp4", "aac", "aac"), ("a.mov", "pcm_s16le", "aac")])
+def test_sound_is_carried_over(name: str, codec: str, heard: str) -> None:
+    import av
+
+    from gencli.core.clips import open_clip
+
+    sounding(name, codec)
+    clip = open_clip(Path(name))
+    assert clip.sound == Path(name)
+    assert film("out.mp4").write(clip.frames(), NOTE, fps=clip.fps, sound=clip.sound) == ["out.mp4"]
+    with av.open("out.mp4") as container:
+        stream = container.streams.audio[0]
+        assert stream.codec_context.name == heard and len(container.streams.video) == 1
+        wave = np.concatenate([part.to_ndarray().mean(0) for part in container.decode(stream)])
+    assert len(wave) / 48_000 == pytest.approx(2, abs=0.1)
+    spectrum = np.abs(np.fft.rfft(wave[4_800:52_800]))  # of one second
+    assert abs(int(spectrum.argmax()) - 440) <= 1
+    clip = open_clip(Path("out.mp4"))
+    assert clip.sound and (clip.count, clip.fps) == (20, 10)
+
+
+@needs_av
+def test_what_has_no_sound_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "gencli")
+    sounding("a.mp4", "aac")
+    film("out.gif").write(frames(2), {}, fps=10, sound=Path("a.mp4"))
+    assert "GIF has no sound: name an .mp4 to keep it" in caplog.text
+    film("silent.mp4").write(frames(2), {}, fps=10)
+    from gencli.core.clips import open_clip
+
+    assert open_clip(Path("silent.mp4")).sound is None
+
+
 FAKE = """#!{python}
 import json, sys
 from pathlib import Path

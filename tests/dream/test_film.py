@@ -1,4 +1,4 @@
-"""Dreams that move: each frame from the last, gone on with after an interruption, carried along with the film."""
+"""Dreams that move: each frame from the last, gone on with after an interruption."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from gencli.core import images
 from gencli.core.clips import Clip
 from gencli.core.errors import UsageError
 from gencli.core.images import Picture
+from gencli.core.kept import Frames
 from gencli.dream import film
 from gencli.dream.dreaming import Dreamer
 from gencli.dream.options import DreamOptions, Motion
@@ -32,8 +33,8 @@ def dreamer(tiny: Any) -> Dreamer:
     return Dreamer(DreamOptions(size=48, steps=2, octaves=1, layer={"conv2_2": 1.0}), backbone=backbone)
 
 
-def kept(folder: Path | None, resume: bool = False, seed: int | None = 5, **made_by: Any) -> film.Frames:
-    return film.Frames.begin(folder, made_by, seed, lambda: 7, resume)
+def kept(folder: Path | None, resume: bool = False, seed: int | None = 5, **made_by: Any) -> Frames:
+    return Frames.begin(folder, made_by, seed, lambda: 7, resume)
 
 
 def test_a_zoom_goes_on_from_its_frames_as_if_never_interrupted(
@@ -41,7 +42,7 @@ def test_a_zoom_goes_on_from_its_frames_as_if_never_interrupted(
 ) -> None:
     seen, motion = Picture(picture(36, 48).float(), None, "x"), Motion(frames=4, zoom=1.1, rotate=3, shift=(1.0, -2.0))
 
-    def zoomed(frames: film.Frames) -> Iterator[Image.Image]:
+    def zoomed(frames: Frames) -> Iterator[Image.Image]:
         return film.zoom(dreamer, seen, motion, frames, unwatched)
 
     whole = [frame.tobytes() for frame in zoomed(kept(None))]
@@ -85,7 +86,7 @@ def test_over_a_film_each_dream_begins_with_the_last(dreamer: Dreamer, picture: 
     stills = [images.to_pillow(picture(36, 48).float())] * 3
     clip = Clip(lambda: iter(stills), 3, 12.0)
 
-    def dreamt(blend: float, frames: film.Frames) -> list[Tensor]:
+    def dreamt(blend: float, frames: Frames) -> list[Tensor]:
         made = film.over(dreamer, clip, None, Motion(blend=blend, frame_steps=1), frames, unwatched)
         return [images.load(frame).rgb for frame in made]
 
@@ -100,20 +101,3 @@ def test_over_a_film_each_dream_begins_with_the_last(dreamer: Dreamer, picture: 
     whole = [frame.tobytes() for frame in film.over(dreamer, clip, None, Motion(blend=0.5), kept(None), unwatched)]
     again = film.over(dreamer, clip, None, Motion(blend=0.5), kept(tmp_path / "frames", resume=True), unwatched)
     assert [frame.tobytes() for frame in again] == whole
-
-
-def test_a_dream_is_carried_along(picture: Draw) -> None:
-    pytest.importorskip("cv2")
-    scene = picture(96, 128, seed=3).float()
-    scene = torch.nn.functional.avg_pool2d(scene, 5, 1, 2)
-    dream = torch.zeros(1, 3, 96, 128)
-    dream[..., 40:50, 50:60] = 1
-    moved = film.carried(dream, scene, scene.roll(6, -1))
-    assert float(moved[..., 42:48, 58:64].mean()) > 0.9
-    assert float(moved[..., 42:48, 48:54].mean()) < 0.1
-
-
-def test_without_opencv_it_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "cv2", None)
-    dream = torch.rand(1, 3, 8, 8)
-    assert film.carried(dream, torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8)) is dream
