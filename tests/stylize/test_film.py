@@ -1,0 +1,98 @@
+"""Painted films: what does not change stays as it was painted, and an interrupted one is gone on with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from gencli.core import images
+from gencli.core.clips import Clip
+from gencli.core.images import Picture
+from gencli.core.kept import Frames
+from gencli.stylize.film import Painting, unchanged
+
+Draw = Callable[..., Tensor]
+
+
+def restless() -> Callable[[Picture], Image.Image]:
+    """Paints the same picture a little otherwise each time."""
+    draw = torch.Generator().manual_seed(1)
+
+    def look(picture: Picture) -> Image.Image:
+        return images.to_pillow((picture.rgb + 0.2 * torch.rand(picture.rgb.shape, generator=draw) - 0.1).clamp(0, 1))
+
+    return look
+
+
+def painted(clip: Clip, temporal: float) -> tuple[list[Tensor], float | None]:
+    painting = Painting(clip, restless(), temporal, Frames(None, "", 0))
+    seen: list[tuple[float, float | None]] = []
+    made = [images.load(frame).rgb for frame in painting.frames(lambda done, total: seen.append((done, total)))]
+    assert seen == [(number, clip.count) for number in range(1, len(made) + 1)]
+    return made, painting.flicker
+
+
+def film(*frames: Tensor) -> Clip:
+    stills = [images.to_pillow(frame.float()) for frame in frames]
+    return Clip(lambda: iter(stills), len(stills), 10.0)
+
+
+def test_where_nothing_moves_nothing_flickers(picture: Draw) -> None:
+    still = picture(32, 48)
+    made, flicker = painted(film(still, still, still), 1.0)
+    assert torch.equal(made[0], made[1]) and torch.equal(made[0], made[2]) and flicker is None
+    restless_ones, _ = painted(film(still, still, still), 0.0)
+    assert not torch.equal(restless_ones[0], restless_ones[1])
+    half, _ = painted(film(still, still), 0.5)
+    between = (restless_ones[0] + restless_ones[1]) / 2
+    assert float((half[1] - between).abs().max()) < 1.01 / 255
+
+
+def test_what_changes_is_painted_anew(picture: Draw, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "cv2", None)  # which may see something move
+    other = picture(32, 48)
+    other[..., 24:] = 1 - other[..., 24:]
+    clip = film(picture(32, 48), other)
+    (_, alone), _ = painted(clip, 0.0)
+    (first, steady), _ = painted(clip, 1.0)
+    assert torch.equal(steady[..., :20], first[..., :20])
+    assert float((steady - alone)[..., 30:].abs().mean()) < 0.01 < float((steady - alone)[..., :20].abs().mean())
+
+
+def test_flicker_is_relative_to_the_film(picture: Draw) -> None:
+    frames = [0.25 + 0.5 * picture(32, 48, seed=seed) for seed in range(3)]
+    same = Painting(film(*frames), lambda seen: images.to_pillow(seen.rgb), 0.0, Frames(None, "", 0))
+    list(same.frames(lambda done, total: None))
+    assert same.flicker == pytest.approx(1, abs=1e-6)
+    paler = Painting(film(*frames), lambda seen: images.to_pillow(seen.rgb / 2), 0.0, Frames(None, "", 0))
+    list(paler.frames(lambda done, total: None))
+    assert paler.flicker == pytest.approx(0.5, abs=0.01)
+
+
+def test_it_is_gone_on_with_as_if_never_interrupted(picture: Draw, tmp_path: Path) -> None:
+    clip = film(*(picture(32, 48) * share for share in (1.0, 0.98, 0.9, 0.88)))
+
+    def frames(kept: Frames, look: Callable[[Picture], Image.Image]) -> Iterator[Image.Image]:
+        return Painting(clip, look, 0.8, kept).frames(lambda done, total: None)
+
+    def plain(picture: Picture) -> Image.Image:
+        return images.to_pillow(1 - picture.rgb)
+
+    whole = [frame.tobytes() for frame in frames(Frames(None, "", 0), plain)]
+    interrupted = frames(Frames.begin(tmp_path / "frames", {}, 1, lambda: 1, False), plain)
+    next(interrupted), next(interrupted)
+    again = Frames.begin(tmp_path / "frames", {}, 1, lambda: 1, True)
+    assert again.count == 2
+    assert [frame.tobytes() for frame in frames(again, plain)] == whole
+
+
+def test_unchanged_by_value() -> None:
+    grey = torch.full((1, 3, 16, 16), 0.5)
+    assert torch.equal(unchanged(grey, grey), torch.ones(1, 1, 16, 16))
+    assert unchanged(grey, grey + 0.04)[0, 0, 8, 8] == pytest.approx(0.6065, abs=1e-3)  # exp(-1/2)
+    assert float(unchanged(grey, grey + 0.3).max()) < 1e-6
