@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gencli.core.transport import matrix_root, spread, transport
+
 # ITU-R BT.601 luma and the two colour differences
 _YCC = torch.tensor([[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]])
 
@@ -39,19 +41,10 @@ def with_color_of(painted: Tensor, content: Tensor) -> Tensor:
 
 
 def _match_covariance(style: Tensor, content: Tensor) -> Tensor:
-    own, wanted = style[0].flatten(1).double(), content[0].flatten(1).double()
-    own_root, own_inverse = _roots(torch.cov(own, correction=0))
-    # the map of least change between two normal distributions: S^-½ (S^½ C S^½)^½ S^-½
-    middle, _ = _roots(own_root @ torch.cov(wanted, correction=0) @ own_root)
-    matched = own_inverse @ middle @ own_inverse @ (own - own.mean(1, keepdim=True)) + wanted.mean(1, keepdim=True)
+    own, wanted = style.flatten(2).double(), content.flatten(2).double()
+    (mean, covariance), (wanted_mean, wanted_covariance) = spread(own), spread(wanted)
+    matched = transport(covariance, matrix_root(wanted_covariance)) @ (own - mean) + wanted_mean
     return matched.view_as(style).to(style)
-
-
-def _roots(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    """The square root of a covariance matrix, and the root's inverse."""
-    values, vectors = torch.linalg.eigh(matrix)
-    root = values.clamp_min(1e-8).sqrt()
-    return (vectors * root) @ vectors.mT, (vectors / root) @ vectors.mT
 
 
 def _match_histogram(style: Tensor, content: Tensor) -> Tensor:

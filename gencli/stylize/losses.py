@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from gencli.core.transport import matrix_root
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -91,13 +93,6 @@ def wasserstein2(x: Moments, target: Moments, root: Tensor | None = None) -> Ten
         root = matrix_root(target.covariance) if root is None else root
         inner = root @ x.covariance @ root  # (C, C)
     return mean_part + _trace(x.covariance) + _trace(target.covariance) - 2 * _trace_of_root(inner)
-
-
-def matrix_root(matrix: Tensor) -> Tensor:
-    """The square root of a symmetric matrix without negative eigenvalues (…, C, C)."""
-    values, vectors = torch.linalg.eigh(matrix)
-    root: Tensor = (vectors * values.clamp_min(0).sqrt()[..., None, :]) @ vectors.mT
-    return root
 
 
 def _trace(matrix: Tensor) -> Tensor:

@@ -18,6 +18,7 @@ from torch import Tensor
 from gencli.core.backbones import Backbone
 from gencli.core.images import total_variation
 from gencli.core.tiles import Shapes, Tiling
+from gencli.core.transport import matrix_root
 from gencli.stylize import losses
 from gencli.stylize.losses import Moments
 
@@ -182,7 +183,7 @@ class Objective:
         found = self._gather(style, None)
         roots = {}
         if self.weights.loss == "w2":
-            roots = {layer: losses.matrix_root(m.covariance) for layer, m in found.items()}
+            roots = {layer: matrix_root(m.covariance) for layer, m in found.items()}
         studied = Style(found, roots, {}, self.weights.styles[index], region)
         units = {}
         for layer in self.weights.style:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from gencli.core.images import total_variation
+from gencli.core.transport import matrix_root
 from gencli.stylize import losses
 from gencli.stylize.losses import Moments
 
@@ -116,16 +117,8 @@ def test_wasserstein_against_the_formula(known_root: bool) -> None:
     expected = (one.mean - other.mean).square().sum() + torch.trace(
         one.covariance + other.covariance - 2 * square_root(inner)
     )
-    root = losses.matrix_root(other.covariance) if known_root else None
+    root = matrix_root(other.covariance) if known_root else None
     assert float(losses.wasserstein2(one, other, root)) == pytest.approx(float(expected), rel=1e-5)
-
-
-def test_matrix_root() -> None:
-    matrix = losses.moments(draw(5, 4, 4)).second
-    root = losses.matrix_root(matrix)
-    torch.testing.assert_close(root, root.mT)
-    torch.testing.assert_close(root @ root, matrix)
-    torch.testing.assert_close(root, square_root(matrix))
 
 
 @pytest.mark.parametrize("shape", [(6, 2, 2), (8, 1, 3), (12, 2, 5), (24, 3, 3)])
@@ -220,7 +213,7 @@ def test_of_several_pictures_each_for_itself(shape: tuple[int, int, int], layout
     """Moments, distances and their gradients of a batch are those of its pictures."""
     batch = draw(3, *shape).contiguous(memory_format=layout).requires_grad_()
     target = losses.moments(draw(*shape, seed=1))
-    root = losses.matrix_root(target.covariance)
+    root = matrix_root(target.covariance)
     for distance in (losses.gram_distance, lambda x, y: losses.wasserstein2(x, y, root)):
         found = distance(losses.moments(batch), target)
         (gradient,) = torch.autograd.grad(found.sum(), batch)
