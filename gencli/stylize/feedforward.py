@@ -1,14 +1,18 @@
 """A network that paints in a style at one look (Johnson et al. 2016), or in several, and between them (Dumoulin et al.
 2017).
 
-It shrinks the picture to a quarter, changes it there, and enlarges it again. Edges are reflected and not black, each
-feature map is normalised over its own picture (Ulyanov et al. 2016), and pictures are enlarged before a convolution and
-not by one, which leaves checkerboards (Odena et al. 2016).
+It works coarse to fine, as `stylize` does: a small picture first, for large forms, and what was painted there is
+enlarged and painted over. At each size it shrinks the picture to a quarter, changes it there, and enlarges it again.
+Edges are reflected and not black, each feature map is normalised over its own picture (Ulyanov et al. 2016), and
+pictures are enlarged before a convolution and not by one, which leaves checkerboards (Odena et al. 2016).
+
+What it draws is a change of the photograph, whose colours have been moved towards the style's before: so it has less
+to learn. Noise is mixed in where the features are smallest, for strokes must come from somewhere in a clear sky.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,22 +21,33 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gencli.core.device import generator
+from gencli.core.images import resize
 from gencli.core.tiles import Window, windows
+from gencli.core.transport import matrix_root, spread, transport
+from gencli.stylize.losses import content_weight
 
 EPSILON = 1e-5  # of a norm
-Part = Callable[[Tensor], Tensor]
+SMALLEST = 16  # pixels a side of the smallest picture that is painted
+FLAT = 0.02  # a photograph's colours vary by such a share of the style's variance at least, so that noise stays small
+GRAIN = 0.5  # how strong the noise is in the beginning, all its maps together
+SEED = 7  # of the noise a picture is painted with: the same for all, so that a film does not flicker
+Found = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Form:
     """How a painter is built: how many `styles` it knows; its channels at full size, half, and so on; residual
-    `blocks` at the smallest; the side in pixels of the first and the last convolution; and whether it draws the whole
-    picture or what `changes` in it."""
+    `blocks` at the smallest; the side in pixels of the first and the last convolution; how many `scales` it works at,
+    each half as large as the next; maps of `noise`; and whether it draws what `changes` in the photograph once this
+    has the style's colours, or the whole picture."""
 
     styles: int = 1
-    widths: tuple[int, ...] = (16, 32, 64)
+    widths: tuple[int, ...] = (12, 24, 48)
     blocks: int = 5
-    ends: int = 9
+    ends: int = 5
+    scales: int = 3
+    noise: int = 8
     changes: bool = True
 
     @classmethod
@@ -45,23 +60,33 @@ class Form:
         """Pixels a side that are one position of the smallest features."""
         return 1 << (len(self.widths) - 1)
 
+    @property
+    def rows(self) -> int:
+        """How many sets of norms there are: at each scale one for the photograph and one for each style."""
+        return self.scales * (1 + self.styles)
+
+    @property
+    def planes(self) -> int:
+        """Of what is painted: the colours of what is there and, coarse to fine, of the photograph."""
+        return 3 if self.scales == 1 else 6
+
 
 class StyleNorm(nn.Module):
-    """Instance norm with a scale and a shift for each style and for none, or the mixture of several.
+    """Instance norm with several scales and shifts, or the mixture of them.
 
     `known` are the mean and the variance (C,) of the whole picture, where the norm sees only a part of it.
     """
 
     known: tuple[Tensor, Tensor] | None = None
 
-    def __init__(self, styles: int, channels: int) -> None:
+    def __init__(self, rows: int, channels: int) -> None:
         super().__init__()
-        self.scale = nn.Parameter(torch.ones(1 + styles, channels))
-        self.shift = nn.Parameter(torch.zeros(1 + styles, channels))
+        self.scale = nn.Parameter(torch.ones(rows, channels))
+        self.shift = nn.Parameter(torch.zeros(rows, channels))
 
-    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
-        """(N, C, h, w), of each picture such shares of the photograph and of each style (N, 1 + S)."""
-        scale, shift = ((shares @ table).flatten() for table in (self.scale, self.shift))
+    def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
+        """(N, C, h, w), of each picture such shares of the rows (N, R)."""
+        scale, shift = ((mixture @ table).flatten() for table in (self.scale, self.shift))
         mean, variance = self.known or (None, None)
         # with a channel of its own for each picture's, batch norm is instance norm
         apart = x.reshape(1, -1, *x.shape[2:])
@@ -72,11 +97,11 @@ class Layer(nn.Module):
     """Convolution, norm, ReLU; `up` times as large before it, or one in `down` positions of it."""
 
     def __init__(
-        self, styles: int, before: int, after: int, side: int = 3, *, up: int = 1, down: int = 1, relu: bool = True
+        self, rows: int, before: int, after: int, side: int = 3, *, up: int = 1, down: int = 1, relu: bool = True
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(before, after, side, down, side // 2, padding_mode="reflect", bias=False)
-        self.norm = StyleNorm(styles, after)
+        self.norm = StyleNorm(rows, after)
         self.up, self.relu = up, relu
 
     def seen(self, x: Tensor) -> Tensor:
@@ -86,54 +111,120 @@ class Layer(nn.Module):
         found: Tensor = self.convolution(x)
         return found
 
-    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
-        found: Tensor = self.norm(self.seen(x), shares)
+    def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
+        found: Tensor = self.norm(self.seen(x), mixture)
         return found.relu_() if self.relu else found
 
 
 class Block(nn.Module):
     """A residual block: what it finds is added to what it was given."""
 
-    def __init__(self, styles: int, channels: int) -> None:
+    def __init__(self, rows: int, channels: int) -> None:
         super().__init__()
-        self.first = Layer(styles, channels, channels)
-        self.second = Layer(styles, channels, channels, relu=False)
+        self.first = Layer(rows, channels, channels)
+        self.second = Layer(rows, channels, channels, relu=False)
 
-    def forward(self, x: Tensor, shares: Tensor) -> Tensor:
-        found: Tensor = x + self.second(self.first(x, shares), shares)
+    def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
+        found: Tensor = x + self.second(self.first(x, mixture), mixture)
         return found
 
 
 class Painter(nn.Module):
     """Photographs (N, 3, H, W) in [0, 1] to paintings, in such shares of the photograph and of each style (N, 1 + S),
-    which add up to 1."""
+    which add up to 1.
+
+    `mean` (S, 3) and `root` (S, 3, 3) are the mean of each style's colours and the root of their covariance.
+    """
+
+    mean: Tensor
+    root: Tensor
 
     def __init__(self, form: Form) -> None:
         super().__init__()
         self.form = form
-        widths, styles = form.widths, form.styles
-        smaller = [Layer(styles, 3, widths[0], form.ends)]
-        smaller += [Layer(styles, *pair, down=2) for pair in pairwise(widths)]
-        larger = [Layer(styles, *pair, up=2) for pair in pairwise(widths[::-1])]
+        widths, rows = form.widths, form.rows
+        smaller = [Layer(rows, form.planes, widths[0], form.ends)]
+        smaller += [Layer(rows, *pair, down=2) for pair in pairwise(widths)]
+        larger = [Layer(rows, *pair, up=2) for pair in pairwise(widths[::-1])]
         self.smaller, self.larger = nn.ModuleList(smaller), nn.ModuleList(larger)
-        self.blocks = nn.ModuleList(Block(styles, widths[-1]) for _ in range(form.blocks))
+        self.blocks = nn.ModuleList(Block(rows, widths[-1]) for _ in range(form.blocks))
         self.last = nn.Conv2d(widths[0], 3, form.ends, 1, form.ends // 2, padding_mode="reflect")
+        self.grain = nn.Parameter(torch.zeros(rows, form.noise, widths[-1])) if form.noise else None
+        self.register_buffer("mean", torch.zeros(form.styles, 3))
+        self.register_buffer("root", torch.zeros(form.styles, 3, 3))
 
-    def forward(self, pictures: Tensor, shares: Tensor) -> Tensor:
-        x = padded(pictures, self.form.stride)
-        for part in (*self.smaller, *self.blocks, *self.larger):
-            x = part(x, shares)
-        return self.drawn(self.last(x)[..., : pictures.shape[-2], : pictures.shape[-1]], pictures)
+    def forward(self, pictures: Tensor, shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
+        *_, (_, painted) = self.stages(pictures, shares, draw)
+        return painted
 
-    def drawn(self, found: Tensor, pictures: Tensor) -> Tensor:
-        """What the last convolution found, as pictures."""
-        if self.form.changes:
-            found = found + torch.logit(pictures, 0.02)
-        return torch.sigmoid(found)
+    def stages(
+        self, pictures: Tensor, shares: Tensor, draw: torch.Generator | None = None, found: Found | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Photographs and their paintings, from the smallest to the full size.
+
+        Gradients go through one size, and not back to the one before. `draw` gives noise, else it is always the same.
+        `found` runs the network some other way.
+        """
+        found = found or (lambda given, mixture: self.found(given, mixture, draw))
+        whole, strength = self.recolored(pictures, shares), (1 - shares[:, 0])[:, None, None, None]
+        before: tuple[Tensor, Tensor] | None = None
+        for depth in range(self.form.scales):
+            size = shrunk(pictures.shape, self.form.scales - 1 - depth)
+            photographs = there = resize(whole, size).clamp(0, 1)
+            if before is not None:
+                # the photograph's detail, which the smaller picture had not
+                detail = photographs - resize(before[0], size)
+                there = (resize(before[1], size) + (1 - strength) * detail).clamp(0, 1)
+            given = torch.cat([there, photographs], 1) if self.form.scales > 1 else there
+            change = found(given, self.mixture(shares, depth))
+            painted = torch.sigmoid(change + torch.logit(there, 0.02) if self.form.changes else change)
+            before = photographs, painted.detach()
+            yield resize(pictures, size).clamp(0, 1), painted
+
+    def mixture(self, shares: Tensor, depth: int) -> Tensor:
+        """Shares of all rows (N, R), where those of a scale are wanted (N, 1 + S)."""
+        return F.pad(shares, (depth * shares.shape[1], (self.form.scales - 1 - depth) * shares.shape[1]))
+
+    @torch.no_grad()
+    def recolored(self, pictures: Tensor, shares: Tensor) -> Tensor:
+        """Photographs whose colours were moved towards the styles', as far as such shares let a painting come."""
+        if not self.form.changes:
+            return pictures
+        colors, strength = pictures.flatten(2).double(), (1 - shares[:, 0]).clamp_min(1e-3).double()
+        mean, covariance = spread(colors)
+        maps = transport(covariance[:, None], self.root.double(), FLAT)  # (N, S, 3, 3)
+        wanted = shares[:, 1:].double() / strength[:, None]
+        moved = torch.einsum("ns,nsij->nij", wanted, maps) @ (colors - mean) + (wanted @ self.mean.double())[..., None]
+        come = (1 / (1 + content_weight(strength)))[:, None, None]
+        return torch.lerp(colors, moved, come).view_as(pictures).to(pictures).clamp(0, 1)
+
+    def found(self, given: Tensor, mixture: Tensor, draw: torch.Generator | None = None) -> Tensor:
+        """What the network finds (N, 3, H, W) in pictures (N, `planes`, H, W)."""
+        x = padded(given, self.form.stride)
+        for layer in self.smaller:
+            x = layer(x, mixture)
+        x = self.changed(x, mixture, draw)
+        for layer in self.larger:
+            x = layer(x, mixture)
+        return widened(self.last(x)[..., : given.shape[-2], : given.shape[-1]])
+
+    def changed(self, x: Tensor, mixture: Tensor, draw: torch.Generator | None = None) -> Tensor:
+        """The smallest features after noise and the residual blocks."""
+        if self.grain is not None:
+            of, draw = (len(x), draw) if draw else (1, generator(SEED))
+            noise = torch.randn(of, self.form.noise, *x.shape[2:], generator=draw, device=draw.device)
+            gains = torch.einsum("nr,rkc->nkc", mixture, self.grain)
+            x = x + torch.einsum("nkhw,nkc->nchw", noise.to(x), gains.to(x.dtype))
+        for block in self.blocks:
+            x = block(x, mixture)
+        return x
 
 
-def initialise(net: Painter, draw: torch.Generator) -> None:
-    """Normal weights after He et al. 2015; of the last layer zeros: a painter that draws changes begins with none."""
+def initialise(net: Painter, draw: torch.Generator, styles: Sequence[Tensor]) -> None:
+    """Normal weights after He et al. 2015; of the last layer zeros: a painter that draws changes begins with none.
+
+    `styles` are the pictures (1, 3, h, w) whose colours it is to know.
+    """
     with torch.no_grad():
         for module in net.modules():
             if isinstance(module, nn.Conv2d):
@@ -142,6 +233,17 @@ def initialise(net: Painter, draw: torch.Generator) -> None:
                 if module.bias is not None:
                     module.bias.zero_()
         net.last.weight.zero_()
+        if net.grain is not None:
+            net.grain.normal_(0, GRAIN / net.form.noise**0.5, generator=draw)
+        for index, style in enumerate(styles):
+            mean, covariance = spread(style[0].flatten(1).double())
+            net.mean[index], net.root[index] = mean[:, 0], matrix_root(covariance)
+
+
+def shrunk(shape: Sequence[int], times: int) -> tuple[int, int]:
+    """Height and width of pictures (…, H, W) made half as large so often."""
+    height, width = (max(min(side, SMALLEST), round(side / (1 << times))) for side in shape[-2:])
+    return height, width
 
 
 def widened(x: Tensor) -> Tensor:
@@ -165,30 +267,36 @@ def paint(net: Painter, picture: Tensor, shares: Tensor, tile: int | None = None
     another, for each depends on those before; between them the features at the smallest size, which take no more
     memory than the picture, are there as a whole.
     """
-    if tile is None or max(picture.shape[-2:]) <= tile:
-        return net(picture, shares)
-    stride, whole = net.form.stride, padded(picture, net.form.stride)
+
+    def found(given: Tensor, mixture: Tensor) -> Tensor:
+        whole = tile is None or max(given.shape[-2:]) <= tile
+        return net.found(given, mixture) if whole else _found_in_tiles(net, given, mixture, tile)
+
+    *_, (_, painted) = net.stages(picture, shares, found=found)
+    return painted
+
+
+def _found_in_tiles(net: Painter, given: Tensor, mixture: Tensor, tile: int | None) -> Tensor:
+    stride, whole = net.form.stride, padded(given, net.form.stride)
     size = (whole.shape[-2], whole.shape[-1])
-    tiles = windows(*size, tile, stride, 2 * net.form.ends)
+    tiles = windows(*size, tile, stride, 2 * max(net.form.ends, 5))
     try:
         down = [*net.smaller]
         for depth, layer in enumerate(down):
-            seen = _Chain(down[:depth], layer.seen, shares, tiles, 1, 1 << depth, size)
+            seen = _Chain(down[:depth], layer.seen, mixture, tiles, 1, 1 << depth, size)
             if depth + 1 < len(down):
                 layer.norm.known = seen.moments(whole)
-        x = layer.norm(seen.collected(whole), shares).relu_()
-        for block in net.blocks:
-            x = block(x, shares)
+        x = net.changed(layer.norm(seen.collected(whole), mixture).relu_(), mixture)
         up = [*net.larger]
         for depth, layer in enumerate(up):
-            seen = _Chain(up[:depth], layer.seen, shares, tiles, stride, stride >> (depth + 1), size)
+            seen = _Chain(up[:depth], layer.seen, mixture, tiles, stride, stride >> (depth + 1), size)
             layer.norm.known = seen.moments(x)
-        found = _Chain(up, net.last, shares, tiles, stride, 1, size).collected(x)
+        found = _Chain(up, net.last, mixture, tiles, stride, 1, size).collected(x)
     finally:
         for module in net.modules():
             if isinstance(module, StyleNorm):
                 module.known = None
-    return net.drawn(found[..., : picture.shape[-2], : picture.shape[-1]], picture)
+    return widened(found[..., : given.shape[-2], : given.shape[-1]])
 
 
 @dataclass(frozen=True)
@@ -197,8 +305,8 @@ class _Chain:
     comes out has one in `left`."""
 
     layers: Sequence[nn.Module]
-    last: Part
-    shares: Tensor
+    last: Callable[[Tensor], Tensor]
+    mixture: Tensor
     tiles: Sequence[Window]
     entered: int
     left: int
@@ -230,6 +338,6 @@ class _Chain:
         rows, columns = (slice(part.start // self.entered, part.stop // self.entered) for part in window.outer[1:])
         x = given[..., rows, columns]
         for layer in self.layers:
-            x = layer(x, self.shares)
+            x = layer(x, self.mixture)
         full = (self.size[0] // self.left, self.size[1] // self.left)
         return window.core(self.last(x).squeeze(0), self.left, full)[None]

@@ -16,7 +16,7 @@ from gencli.core.images import Source, fit, loaded, resize
 from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.stages import Report, Stage, unwatched
-from gencli.stylize.feedforward import Painter, initialise
+from gencli.stylize.feedforward import Painter, initialise, shrunk
 from gencli.stylize.options import StyleTraining
 from gencli.stylize.training import LARGER, Comparison, StyleRecipe, batches, form
 
@@ -62,8 +62,12 @@ def train(
         backbone.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
         seen = [sized(picture.opaque.to(runtime.device), options.style_size) for picture in pictures]
         shape = form(options, len(seen))
+        comparisons = [
+            Comparison(options, backbone, [resize(one, shrunk(one.shape, times)).clamp(0, 1) for one in seen], runtime)
+            for times in reversed(range(shape.scales))
+        ]
         net = Painter(shape)
-        initialise(net, generator(run.seed))
+        initialise(net, generator(run.seed), seen)
         log.info(
             "%s: %s style%s, %s photographs, %s held out, %s weights, seed %d",
             name,
@@ -75,7 +79,7 @@ def train(
             run.seed,
         )
         return training.train(
-            StyleRecipe(net, options, Comparison(options, backbone, seen, runtime), held_out, runtime, run.seed),
+            StyleRecipe(net, options, comparisons, held_out, runtime, run.seed),
             batches(learnt, options, runtime, run.seed),
             run.folder,
             config=replace(run, options=options).config(

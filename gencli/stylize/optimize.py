@@ -23,10 +23,10 @@ from gencli.core.sitting import Step
 from gencli.core.tiles import activation_bytes
 from gencli.stylize.canvas import Canvas
 from gencli.stylize.descent import BOOK_RATE, HISTORY, LBFGS, SGD, Adam, Method, descend
+from gencli.stylize.losses import content_weight
 from gencli.stylize.objective import Objective, Weights
 from gencli.stylize.options import StylizeOptions
 
-RATIO = {"gram": 0.05, "w2": 0.15}  # content to style at strength 0.5: chosen by eye, so that 0.5 looks like half
 MORE_STEPS = 1.25  # a size half as large takes so many times the steps,
 SETTLED = 24  # but no more than follow from so many at the full size: the large forms stand by then, and a small
 # picture that is finished further is further from what the large one ends as
@@ -108,7 +108,7 @@ def weights(options: StylizeOptions, styles: int) -> Weights:
         content=normalised(options.content_layer),
         style=normalised(options.style_layer),
         styles=[share / sum(shares) for share in shares],
-        ratio=RATIO[options.style_loss] * ((1 - options.strength) / options.strength) ** 2,
+        ratio=content_weight(options.strength, options.style_loss),
         tv=options.tv,
         loss=options.style_loss,
         book=options.losses == "book",

@@ -106,11 +106,16 @@ class StyleTraining(Comparing, Training):
 
     usual: ClassVar[Mapping[str, float]] = {"minutes": 40.0}
 
-    width: Annotated[int, Flag("Channels at full size; twice as many at half, and again.", 4, 128)] = 16
+    width: Annotated[int, Flag("Channels at full size; twice as many at half, and again.", 4, 128)] = 12
     blocks: Annotated[int, Flag("Residual blocks.", 1, 16)] = 5
-    ends: Annotated[int, Flag("Side of the first and the last convolution in pixels.", 1, 15)] = 9
+    ends: Annotated[int, Flag("Side of the first and the last convolution in pixels.", 1, 15)] = 5
+    scales: Annotated[int, Flag("Sizes it works at, coarse to fine: more make larger forms.", 1, 5)] = 3
+    noise: Annotated[int, Flag("Maps of noise that strokes can come from.", 0, 64)] = 8
     changes: Annotated[
-        bool, Flag("The network draws what changes in the photograph, and not the whole picture anew.")
+        bool,
+        Flag(
+            "The network draws what changes in the photograph in the style's colours, and not the whole picture anew."
+        ),
     ] = True
     style_size: Annotated[int, Flag("Longest side of the styles in pixels: larger means larger strokes.", 16)] = 512
     size: Annotated[int, Flag("Side of the pictures trained on in pixels, cut out of larger ones.", 16, 1024)] = 256
@@ -122,6 +127,11 @@ class StyleTraining(Comparing, Training):
     ] = 0.99
     held_out: Annotated[float, Flag("Share of the photographs held out.", 0.001, 0.9)] = 0.02
     limit: Annotated[int | None, Flag("Most photographs to learn from.", minimum=2, shown_default="all")] = None
+
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        # the network of Johnson et al. 2016
+        "johnson": {"width": 32, "blocks": 5, "ends": 9, "scales": 1, "noise": 0, "changes": False},
+    }
 
     def __post_init__(self) -> None:
         super().__post_init__()

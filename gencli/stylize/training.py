@@ -18,11 +18,12 @@ from gencli.core.images import grid, to_pillow, total_variation
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet
 from gencli.core.recipe import Recipe, up_and_down
 from gencli.core.tensors import halved
+from gencli.core.transport import matrix_root
 from gencli.stylize import losses
 from gencli.stylize.feedforward import Form, Painter, widened
-from gencli.stylize.losses import Moments
+from gencli.stylize.losses import Moments, content_weight
 from gencli.stylize.objective import TINY
-from gencli.stylize.optimize import RATIO, normalised
+from gencli.stylize.optimize import normalised
 from gencli.stylize.options import StyleTraining
 
 WARM_UP = 0.03  # share of the training in which the rate rises
@@ -60,7 +61,7 @@ class Comparison:
         for layer in self.style:
             each = [losses.moments(features[layer].squeeze(0)) for features in seen]
             moments[layer] = Moments(torch.stack([m.mean for m in each]), torch.stack([m.second for m in each]))
-            roots[layer] = losses.matrix_root(moments[layer].covariance)
+            roots[layer] = matrix_root(moments[layer].covariance)
         self.styles = Styles(moments, roots)
 
     def __call__(self, painted: Tensor, photographs: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,7 +82,7 @@ class Comparison:
 
     def whole(self, style: Tensor, content: Tensor, strengths: Tensor) -> Tensor:
         """What a painter minimises (0-dim), by the distances and the strengths asked for (N,)."""
-        ratio = RATIO[self.options.style_loss] * ((1 - strengths) / strengths).square()
+        ratio = content_weight(strengths, self.options.style_loss)
         return ((style + ratio * content) / (1 + ratio)).mean()
 
     def _look(self, pictures: Tensor) -> dict[str, Tensor]:
@@ -98,18 +99,21 @@ class Comparison:
 
 
 class StyleRecipe(Recipe):
-    """A painter, the running mean of its weights, and what it makes of held-out photographs."""
+    """A painter, the running mean of its weights, and what it makes of held-out photographs.
+
+    There is a comparison for each size it works at, the full one last.
+    """
 
     def __init__(
         self,
         net: Painter,
         options: StyleTraining,
-        comparison: Comparison,
+        comparisons: Sequence[Comparison],
         held_out: PictureSet,
         runtime: Runtime,
         seed: int,
     ) -> None:
-        self.options, self.comparison, self.runtime = options, comparison, runtime
+        self.options, self.comparisons, self.runtime = options, comparisons, runtime
         self.layout = memory_format(runtime.device)
         self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
         self.mean = RunningMean(self.net, options.average) if options.average else None
@@ -127,13 +131,16 @@ class StyleRecipe(Recipe):
         photographs = batch.pictures.contiguous(memory_format=self.layout)
         chosen = torch.randint(self.net.form.styles, (len(photographs),), generator=self.luck, device=self.luck.device)
         strengths = self._strengths(len(photographs))
-        painted = self._painted(self.net, photographs, chosen, strengths)
-        style, content = self.comparison(painted, photographs, chosen)
-        loss = self.comparison.whole(style, content, strengths)
-        if self.options.tv:
-            loss = loss + self.options.tv * total_variation(painted)
+        shares = mixture(chosen, strengths, self.net.form.styles)
         self.net.zero_grad()
-        self.scaler.scale(loss).backward()
+        # each size by itself: a gradient through all of them would only say what the next one can mend
+        stages = self.net.stages(photographs, shares, found=self._found)
+        for comparison, (seen, painted) in zip(self.comparisons, stages, strict=True):
+            style, content = comparison(painted, seen, chosen)
+            loss = comparison.whole(style, content, strengths)
+            if self.options.tv:
+                loss = loss + self.options.tv * total_variation(painted)
+            self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizers["net"])
         if self.options.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip)
@@ -148,10 +155,9 @@ class StyleRecipe(Recipe):
         numbers = torch.rand(2, count, generator=self.luck, device=self.luck.device)
         return torch.where(numbers[0] < 0.5, USUAL, LEAST + (1 - LEAST) * numbers[1])
 
-    def _painted(self, net: Painter, photographs: Tensor, chosen: Tensor, strengths: Tensor) -> Tensor:
+    def _found(self, given: Tensor, rows: Tensor) -> Tensor:
         with self.runtime.autocast():
-            painted = net(photographs, mixture(chosen, strengths, net.form.styles))
-        return painted.float()
+            return self.net.found(given.contiguous(memory_format=self.layout), rows, self.luck)
 
     def rate(self, progress: float) -> float:
         return up_and_down(progress, WARM_UP)
@@ -164,7 +170,7 @@ class StyleRecipe(Recipe):
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """At the usual strength, on held-out photographs."""
-        style, content = self.comparison(self._of_shown(), self.shown, self.shown_styles)
+        style, content = self.comparisons[-1](self._of_shown(), self.shown, self.shown_styles)
         return {"style": float(style.mean()), "content": float(content.mean())}
 
     @torch.no_grad()
@@ -175,7 +181,9 @@ class StyleRecipe(Recipe):
 
     def _of_shown(self) -> Tensor:
         usual = torch.full((len(self.shown),), USUAL, device=self.shown.device)
-        return self._painted(self.best, self.shown, self.shown_styles, usual)
+        with self.runtime.autocast():
+            painted: Tensor = self.best(self.shown, mixture(self.shown_styles, usual, self.net.form.styles))
+        return painted
 
     def export(self) -> dict[str, Tensor]:
         """The painter's weights, in half precision."""
@@ -185,7 +193,7 @@ class StyleRecipe(Recipe):
 def form(options: StyleTraining, styles: int) -> Form:
     """The painter the options ask for."""
     widths = tuple(options.width << step for step in range(3))
-    return Form(styles, widths, options.blocks, options.ends, options.changes)
+    return Form(styles, widths, options.blocks, options.ends, options.scales, options.noise, options.changes)
 
 
 def mixture(chosen: Tensor, strengths: Tensor, styles: int) -> Tensor:

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from gencli.core.device import Runtime
 from gencli.core.errors import UsageError
+from gencli.core.images import resize
+from gencli.core.transport import spread
 from gencli.stylize import feedforward, optimize, training
 from gencli.stylize.feedforward import Form, Painter, StyleNorm, paint
 from gencli.stylize.objective import Objective
@@ -26,9 +28,12 @@ def painter(form: Form, dtype: torch.dtype = torch.float64) -> Painter:
     draw = torch.Generator().manual_seed(0)
     net = Painter(form)
     for name, weight in net.named_parameters():
-        size = 0.4 if name.rpartition(".")[2] in {"scale", "shift"} else 0.15
+        size = 0.4 if name.rpartition(".")[2] in {"scale", "shift", "grain"} else 0.15
         with torch.no_grad():
             weight.add_(size * torch.randn(weight.shape, generator=draw))
+    for style in range(form.styles):
+        net.mean[style] = torch.rand(3, generator=draw)
+        net.root[style] = torch.diag(0.3 * torch.rand(3, generator=draw))
     return net.to(dtype).eval()
 
 
@@ -38,7 +43,7 @@ def shares(*numbers: float) -> Tensor:
 
 def test_the_published_network_has_its_parameters() -> None:
     """Johnson et al. 2016: 9 × 9 ends, 3 → 32 → 64 → 128, five residual blocks, and the reverse."""
-    net = Painter(Form(widths=(32, 64, 128), blocks=5, ends=9))
+    net = Painter(training.form(StyleTraining.build({}, "johnson"), 1))
     convolutions = sum(weight.numel() for name, weight in net.named_parameters() if "norm" not in name)
     by_hand = 2 * (81 * 3 * 32) + 2 * 9 * (32 * 64 + 64 * 128) + 10 * 9 * 128 * 128 + 3
     norms = 2 * 2 * (2 * (32 + 64) + 128 + 10 * 128)  # a scale and a shift, for the photograph and for the style
@@ -48,7 +53,7 @@ def test_the_published_network_has_its_parameters() -> None:
 
 def test_a_norm_by_hand(picture: Draw) -> None:
     x = torch.cat([picture(6, 5), 3 * picture(6, 5, 1)])
-    norm = StyleNorm(2, 3).double()
+    norm = StyleNorm(3, 3).double()
     with torch.no_grad():
         norm.scale.copy_(torch.arange(9.0).view(3, 3))
         norm.shift.copy_(-torch.arange(9.0).view(3, 3))
@@ -61,7 +66,9 @@ def test_a_norm_by_hand(picture: Draw) -> None:
             torch.testing.assert_close(found[index, channel], scales[index, channel] * (even - 1))
 
 
-@pytest.mark.parametrize("form", [Form(styles=2), Form(2, (6, 8), 1, 3, False), Form(2, (4, 6, 8, 8), 2, 5)])
+@pytest.mark.parametrize(
+    "form", [Form(styles=2), Form(2, (6, 8), 1, 3, 1, 0, False), Form(2, (4, 6, 8, 8), 2, 5, 2, 3)]
+)
 @pytest.mark.parametrize("size", [(70, 101), (64, 128), (33, 190)])
 def test_tiles_change_nothing(picture: Draw, form: Form, size: tuple[int, int]) -> None:
     net, wanted = painter(form), shares(0.3, 0.5, 0.2)
@@ -72,11 +79,50 @@ def test_tiles_change_nothing(picture: Draw, form: Form, size: tuple[int, int]) 
     torch.testing.assert_close(paint(net, picture(*size), wanted), whole, atol=0, rtol=0)  # nothing of a tile is left
 
 
-def test_a_new_painter_gives_the_photograph_back(picture: Draw) -> None:
-    net = Painter(Form()).double()
-    feedforward.initialise(net, torch.Generator().manual_seed(0))
-    photograph = picture(20, 30).clamp(0.05, 0.95)
-    torch.testing.assert_close(net(photograph, shares(0.5, 0.5)), photograph)
+def fresh(form: Form, *styles: Tensor) -> Painter:
+    net = Painter(form).double()
+    feedforward.initialise(net, torch.Generator().manual_seed(0), styles)
+    return net
+
+
+def test_a_new_painter_only_moves_the_colours(picture: Draw) -> None:
+    photograph, style = 0.25 + 0.5 * picture(40, 60), 0.3 + 0.2 * picture(30, 30, 1)
+    found = fresh(Form(), style)(photograph, shares(0, 1))
+    mean, covariance = spread(found[0].flatten(1))
+    wanted_mean, wanted = spread(style[0].flatten(1))
+    torch.testing.assert_close(mean, wanted_mean, atol=5e-3, rtol=0)
+    torch.testing.assert_close(covariance, wanted, atol=2e-3, rtol=0)
+    assert (fresh(Form(), style)(photograph, shares(0.999, 0.001)) - photograph).abs().max() < 1e-3
+    half = fresh(Form(), style)(photograph, shares(0.5, 0.5))
+    torch.testing.assert_close(half, torch.lerp(photograph, found, 1 / 1.15), atol=0.02, rtol=0)
+    plain = fresh(Form(changes=False), style)(photograph, shares(0, 1))
+    torch.testing.assert_close(plain, torch.full_like(plain, 0.5))
+
+
+def test_it_works_from_small_to_large(picture: Draw) -> None:
+    net, photograph = painter(Form()), picture(100, 61)
+    stages = list(net.stages(photograph, shares(0.4, 0.6)))
+    assert [seen.shape[-2:] for seen, _ in stages] == [(25, 16), (50, 30), (100, 61)]
+    for seen, painted in stages:
+        assert painted.shape == seen.shape
+        torch.testing.assert_close(seen, resize(photograph, (seen.shape[-2], seen.shape[-1])).clamp(0, 1))
+    torch.testing.assert_close(stages[-1][1], net(photograph, shares(0.4, 0.6)), atol=0, rtol=0)
+    # without a change each size is the one before, enlarged: of full strength, no detail comes back
+    torch.nn.init.zeros_(net.last.weight), torch.nn.init.zeros_(net.last.bias)
+    wanted = net.recolored(photograph, shares(0, 1))
+    for size in ((25, 16), (50, 30), (100, 61)):
+        wanted = resize(wanted, size).clamp(0.02, 0.98)
+    torch.testing.assert_close(net(photograph, shares(0, 1)), wanted)
+
+
+def test_noise_is_the_same_each_time_and_its_own_in_training(picture: Draw) -> None:
+    net, photograph, wanted = painter(Form()), picture(40, 40), shares(0.3, 0.7)
+    torch.testing.assert_close(net(photograph, wanted), net(photograph, wanted), atol=0, rtol=0)
+    draw = torch.Generator().manual_seed(3)
+    assert (net(photograph, wanted, draw) - net(photograph, wanted, draw)).abs().max() > 1e-3
+    silent = painter(Form(noise=0))
+    assert silent.grain is None
+    torch.testing.assert_close(silent(photograph, wanted, draw), silent(photograph, wanted), atol=0, rtol=0)
 
 
 def test_every_picture_of_a_batch_has_its_own_mixture(picture: Draw) -> None:

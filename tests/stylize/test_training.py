@@ -37,16 +37,28 @@ def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
 
     def make(seed: int = 1, **changes: Any) -> training.StyleRecipe:
         options = StyleTraining(
-            **{"width": 4, "blocks": 1, "ends": 3, "size": 32, "batch_size": 3, "rate": 1e-2, "pooling": "average"},
+            **{
+                "width": 4,
+                "blocks": 1,
+                "ends": 3,
+                "scales": 2,
+                "size": 32,
+                "batch_size": 3,
+                "rate": 1e-2,
+                "pooling": "average",
+            },
             content_layer={"conv2_2": 1.0},
             style_layer={"conv1_1": 1.0, "conv3_1": 1.0},
             **changes,
         )
         styles = [picture(40, 30, 77).float(), 1 - picture(40, 30, 78).float()]
-        comparison = training.Comparison(options, tiny("average", dtype=torch.float32), styles, CPU)
-        net = Painter(training.form(options, 2))
-        initialise(net, generator(seed))
-        return training.StyleRecipe(net, options, comparison, photographs(picture), CPU, seed)
+        shape = training.form(options, 2)
+        comparisons = [
+            training.Comparison(options, tiny("average", dtype=torch.float32), styles, CPU) for _ in range(shape.scales)
+        ]
+        net = Painter(shape)
+        initialise(net, generator(seed), styles)
+        return training.StyleRecipe(net, options, comparisons, photographs(picture), CPU, seed)
 
     return make
 
@@ -90,9 +102,9 @@ def test_stopped_and_resumed_is_bit_identical(
 def test_it_comes_nearer_to_the_styles(tmp_path: Path, recipe: Recipe, picture: Callable[..., torch.Tensor]) -> None:
     made = recipe()
     before = made.evaluate()
-    assert before["style"] == pytest.approx(1, abs=1e-3) and before["content"] < 1e-3
+    assert before["style"] < 1  # the colours are there
     after = run(tmp_path / "model", made, photographs(picture), 120).evaluation
-    assert after["style"] < 0.8
+    assert after["style"] < 0.9 * before["style"]
     assert made.preview().width > 6 * 32
 
 
