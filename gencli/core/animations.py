@@ -102,6 +102,11 @@ def frames(draw: Callable[[Tensor], Tensor], latents: Tensor, size: int, report:
             report(done, len(latents))
 
 
+def is_film_name(output: str) -> bool:
+    """Whether `-o` asks for a moving picture: a name ending in .gif, .apng or .mp4. WebP and PNG may be still."""
+    return output.lower().endswith((".gif", ".apng", ".mp4"))
+
+
 def plan(name: str, output: str | None, *, suffix: str, format: str | None = None) -> Film:
     """Decide where an animation goes, and check that it can, before any work is done: as `outputs.plan` does.
 

@@ -33,7 +33,7 @@ def is_clip(path: Path) -> bool:
     """Whether there is a film at a path, or a still picture or nothing."""
     if path.is_dir():
         return True
-    if path.suffix.lower() in VIDEOS:
+    if is_video(path.name):
         return True
     if path.suffix.lower() not in ANIMATED or not path.is_file():
         return False
@@ -44,6 +44,11 @@ def is_clip(path: Path) -> bool:
         return False  # whoever opens it says what is wrong
 
 
+def is_video(name: str) -> bool:
+    """Whether a file of this name should be a video."""
+    return Path(name).suffix.lower() in VIDEOS
+
+
 def open_clip(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Clip:
     """The film at a path where `is_clip`.
 
@@ -51,7 +56,7 @@ def open_clip(path: Path, max_pixels: int = DEFAULT_MAX_PIXELS) -> Clip:
     """
     if path.is_dir():
         return _folder(path, max_pixels)
-    return _video(path) if path.suffix.lower() in VIDEOS else _animation(path, max_pixels)
+    return _video(path) if is_video(path.name) else _animation(path, max_pixels)
 
 
 def _folder(path: Path, max_pixels: int) -> Clip:

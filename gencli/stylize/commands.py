@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,9 +25,11 @@ from gencli.core.console import Console
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.options import Common, command, spelling, weighted
 from gencli.core.sitting import Sitting
-from gencli.stylize.options import StyleTraining, StylizeOptions
+from gencli.stylize.options import Filming, StyleTraining, StylizeOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from PIL.Image import Image
 
     from gencli.core.images import Picture
@@ -81,6 +83,7 @@ Photographs = Annotated[
 def sample(
     pictures: Pictures,
     options: StylizeOptions,
+    filming: Filming,
     common: Common,
     style: Styles = None,
     mask: Masks = None,
@@ -110,20 +113,25 @@ def sample(
     gencli stylize photo.jpg @swirls --fast
 
     gencli stylize PHOTOS/ --model mine --style swirls=2 --style mosaic -o painted/ --skip-existing
+
+    gencli stylize film.mp4 --model mine -o painted.mp4
     """
-    from gencli.core import images, outputs
+    from gencli.core import clips, images, outputs
     from gencli.core.decode import DEFAULT_MAX_PIXELS
     from gencli.stylize import optimize
 
     console = Console.start(common)
     if fast or model:
         wanted = _Looks(model, strict, skip_existing, output, format, max_pixels or DEFAULT_MAX_PIXELS)
-        _at_one_look(console, pictures, style, options, common, wanted)
+        _at_one_look(console, pictures, style, options, filming, common, wanted)
         return
-    for flag, given in (("--strict", strict), ("--skip-existing", skip_existing)):
-        if given:
-            raise UsageError(f"{flag} is for painters", "add --fast or --model NAME")
+    given = [spelling(name) for name in sorted(filming.given)]
+    given += [flag for flag, there in (("--strict", strict), ("--skip-existing", skip_existing)) if there]
+    if given:
+        raise UsageError(f"{given[0]} is for painting at one look", "add --fast or --model NAME")
     contents, styles, shares = _sort_out(pictures, style, options)
+    if films := [content for content in contents if clips.is_video(content)]:
+        raise UsageError(f"{films[0]}: films are painted at one look", "add --fast or --model NAME")
     if shares:
         options = options.replace(style_weight=shares)
     if [*contents, *styles].count("-") > 1:
@@ -175,13 +183,11 @@ def _at_one_look(
     pictures: list[str],
     style: list[str] | None,
     options: StylizeOptions,
+    filming: Filming,
     common: Common,
     wanted: _Looks,
 ) -> None:
     """Paint with a painter, which is loaded once."""
-    from gencli.core import images, outputs
-    from gencli.core.pipeline import pipeline
-    from gencli.core.sources import pictures_in
     from gencli.stylize import painting
 
     if unused := sorted(options.given - OF_PAINTERS):
@@ -194,13 +200,81 @@ def _at_one_look(
         if len(shares) != len(styles):
             raise UsageError(f"--style-weight has {len(shares)} numbers for {len(styles)} styles", "give one for each")
         wishes = {name.removeprefix("@"): share for name, share in zip(styles, shares, strict=True)}
+    film = _is_film(contents, filming, wanted)
+    if filming.given and not film:
+        raise UsageError(f"{spelling(min(filming.given))} is for films", "name a film, or a folder of its frames")
+    runtime = common.start()
+    painter = painting.load(wanted.model, runtime) if wanted.model else painting.knowing(wishes, runtime)
+    look = partial(painter.painted, shares=painter.shares(wishes, options.strength), options=options)
+    suffix = "-".join(wishes) or painter.styles[0]
+    record = {"model": painter.name, "styles": wishes, "size": options.size, "strength": options.strength}
+    if film:
+        _paint_film(console, contents[0], look, suffix, filming, wanted, record)
+    else:
+        _paint_all(console, contents, look, suffix, options, wanted, record)
+
+
+def _is_film(contents: list[str], filming: Filming, wanted: _Looks) -> bool:
+    """Whether a film is painted, and not pictures. Raises UsageError for a film among other things."""
+    from gencli.core import animations, clips
+
+    # a folder may be either: it is a film where a film is wanted
+    moving = filming.given or (wanted.output and animations.is_film_name(wanted.output))
+    films = [one for one in contents if (moving if Path(one).is_dir() else clips.is_clip(Path(one)))]
+    if films and len(contents) > 1:
+        raise UsageError("a film is painted by itself", "paint one after another")
+    return bool(films)
+
+
+def _paint_film(
+    console: Console,
+    source: str,
+    look: Callable[[Picture], Image],
+    suffix: str,
+    filming: Filming,
+    wanted: _Looks,
+    record: dict[str, Any],
+) -> None:
+    from gencli.core import animations, clips, images, outputs
+    from gencli.core.kept import Frames
+    from gencli.stylize.film import Painting
+
+    clip = clips.open_clip(Path(source), wanted.max_pixels)
+    place = animations.plan(images.stem(source), wanted.output, suffix=suffix, format=wanted.format)
+    path = place.target.path
+    made_by = {"source": source, **record, "temporal": filming.temporal}
+    folder = path and path.with_name(path.name + ".frames")
+    painting = Painting(clip, look, filming.temporal, Frames.begin(folder, made_by, 0, lambda: 0, filming.resume))
+    fps = filming.fps or clip.fps
+    with console.bar(f"painting {images.stem(source)}", units="pictures") as bar:
+        made = place.write(
+            painting.frames(bar.update), outputs.note(), fps=fps, sound=clip.sound if fps == clip.fps else None
+        )
+    painting.kept.clear()
+    flicker = painting.flicker
+    for one in made:
+        console.made(one, {"source": source, "fps": fps, "flicker": flicker, **record})
+    if flicker is not None:
+        console.note(f"neighbouring pictures differ {flicker:.2f} times as much as the film's own")
+
+
+def _paint_all(
+    console: Console,
+    contents: list[str],
+    look: Callable[[Picture], Image],
+    suffix: str,
+    options: StylizeOptions,
+    wanted: _Looks,
+    record: dict[str, Any],
+) -> None:
+    """Pictures, and those in folders, one read and one written while one is painted."""
+    from gencli.core import images, outputs
+    from gencli.core.pipeline import pipeline
+    from gencli.core.sources import pictures_in
+
     contents = pictures_in(contents)
     if contents.count("-") > 1:
         raise UsageError("standard input can be read once only", "name one picture `-`")
-    runtime = common.start()
-    painter = painting.load(wanted.model, runtime) if wanted.model else painting.knowing(wishes, runtime)
-    mixture = painter.shares(wishes, options.strength)
-    suffix = "-".join(wishes) or painter.styles[0]
     names = [images.stem(content) for content in contents]
     targets = outputs.plan(names, wanted.output, suffix=suffix, format=wanted.format, fresh=not wanted.skip_existing)
     jobs = [
@@ -214,13 +288,9 @@ def _at_one_look(
         size = min(options.size, LARGEST_DRAWN) if job[0].startswith("@") else None
         return images.load(job[0], size=size, max_pixels=wanted.max_pixels)
 
-    def paint(picture: Picture) -> Image:
-        return painter.painted(picture, mixture, options)
-
-    record = {"model": painter.name, "styles": wishes, "size": options.size, "strength": options.strength}
     failed = 0
     with console.bar("painting", units="pictures") as bar:
-        for done, (job, made) in enumerate(pipeline(jobs, read, paint, lambda job, made: job[1].write(made, note)), 1):
+        for done, (job, made) in enumerate(pipeline(jobs, read, look, lambda job, made: job[1].write(made, note)), 1):
             if isinstance(made, GencliError):
                 if len(jobs) == 1:
                     raise made

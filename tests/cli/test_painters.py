@@ -124,3 +124,45 @@ def test_without_photographs_it_learns_on_the_drawn_ones(
     assert done.returncode == 0, done.stderr
     none = run_gencli("stylize", "train", "--name", "two", *SMALL, "--steps", "1")
     assert none.returncode == 2 and "no style was given" in none.stderr
+
+
+def test_films_are_painted_picture_by_picture(trained: Path, run_gencli: RunGencli) -> None:
+    frames = [Image.open(trained / "photos" / f"p{index:02}.jpg").convert("RGB") for index in range(4)]
+    frames[0].save(trained / "film.gif", save_all=True, append_images=frames[1:], duration=100)
+    command = ("stylize", "film.gif", "--model", "both", "--style", "painting", "--size", "48")
+    done = run_gencli(*command, "--json")
+    assert done.returncode == 0, done.stderr
+    (record,) = (json.loads(line) for line in done.stdout.splitlines())
+    assert Path(record["output"]).name == "film-painting.gif" and record["fps"] == 10 and record["flicker"] > 0
+    with Image.open(trained / "film-painting.gif") as film:
+        assert (film.size, film.n_frames) == ((48, 44), 4)
+    assert [path.name for path in trained.iterdir() if path.name.endswith(".frames")] == []
+
+    # a folder is a film where one is wanted, and else it is pictures
+    done = run_gencli("stylize", "photos", *command[2:], "-o", "out.gif", "--fps", "5", "--temporal", "0")
+    assert done.returncode == 0, done.stderr
+    with Image.open(trained / "out.gif") as film:
+        assert (film.n_frames, film.info["duration"]) == (12, 200)
+    assert "times as much as the film's own" in done.stderr
+    steady = run_gencli("stylize", "photos", *command[2:], "-o", "frames/{i:02}.png", "--temporal", "1")
+    assert steady.returncode == 0, steady.stderr
+    assert len([*(trained / "frames").iterdir()]) == 12
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("photos/p00.jpg", "--model", "both", "--temporal", "1"), "--temporal is for films"),
+        (("film.gif", "photos/p00.jpg", "--model", "both"), "a film is painted by itself"),
+        (("film.mp4", "@swirls"), "film.mp4: films are painted at one look"),
+        (("photos/p00.jpg", "@swirls", "--fps", "3"), "--fps is for painting at one look"),
+    ],
+)
+def test_what_is_no_film_is_said(
+    pictures: Path, run_gencli: RunGencli, arguments: tuple[str, ...], complaint: str
+) -> None:
+    frame = Image.new("RGB", (20, 20))
+    frame.save(pictures / "film.gif", save_all=True, append_images=[Image.new("RGB", (20, 20), "red")])
+    done = run_gencli("stylize", *arguments)
+    assert done.returncode == 2 and complaint in done.stderr
+    assert "Traceback" not in done.stderr
