@@ -24,7 +24,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -37,7 +36,6 @@ from gencli.stylize.feedforward import Painter, initialise, paint
 from gencli.stylize.optimize import load_backbone, stylize
 from gencli.stylize.options import StyleTraining, StylizeOptions
 
-PUBLISHED: dict[str, Any] = {"width": 32, "blocks": 5, "ends": 9, "changes": False}
 PHOTOGRAPHS = ["@lake", "@harbour", "@face", "@street"]
 TURNS, SIZE = 9, (384, 512)
 ASKED_TIMES, ASKED_PUBLISHED, ASKED_OPTIMISED = 4.0, 1.1, 1.5
@@ -46,7 +44,7 @@ ASKED_TIMES, ASKED_PUBLISHED, ASKED_OPTIMISED = 4.0, 1.1, 1.5
 def speed(runtime: Runtime) -> None:
     """Turns of both networks, untrained: it makes no difference to the time."""
     picture, shares = torch.rand(1, 3, *SIZE, generator=generator(1)), torch.tensor([[0.5, 0.5]])
-    nets = {"published": built(StyleTraining(**PUBLISHED), runtime), "gencli": built(StyleTraining(), runtime)}
+    nets = {"published": built("johnson", runtime), "gencli": built(None, runtime)}
     seconds: dict[str, list[float]] = {name: [] for name in nets}
     for turn in range(TURNS + 1):
         for name, net in nets.items():
@@ -61,9 +59,9 @@ def speed(runtime: Runtime) -> None:
     print(f"times as fast, median of {TURNS} turns: {ratio:.2f}, asked >= {ASKED_TIMES:g}\n", flush=True)
 
 
-def built(options: StyleTraining, runtime: Runtime) -> Painter:
-    net = Painter(training.form(options, 1))
-    initialise(net, generator(1))
+def built(preset: str | None, runtime: Runtime) -> Painter:
+    net = Painter(training.form(StyleTraining.build({}, preset), 1))
+    initialise(net, generator(1), [torch.rand(1, 3, 64, 64, generator=generator(2))])
     return net.to(runtime.device).to(memory_format=memory_format(runtime.device)).eval()  # type: ignore[call-overload]
 
 
@@ -74,8 +72,8 @@ def quality(given: argparse.Namespace, runtime: Runtime) -> None:
     if given.model:
         rivals[given.model] = painter(painting.load(given.model, runtime), given.size)
     else:
-        for name, changes in (("published", PUBLISHED), ("gencli", {})):
-            plan = StyleTraining(minutes=given.minutes, **changes)
+        for name, preset in (("published", "johnson"), ("gencli", None)):
+            plan = StyleTraining.build({"minutes": given.minutes}, preset)
             learning.train(
                 [given.style], name, plan, data=given.data, data_root=given.data_root, seed=1, runtime=runtime
             )

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-    from gencli.core.options import Common, Options
+    from gencli.core.options import Common, Training
     from gencli.core.recipe import Progress, Result
     from gencli.core.stages import Report, Stage
 
@@ -179,7 +179,7 @@ class Console:
         art: str,
         train: Callable[..., Result],
         name: str,
-        options: Options,
+        options: Training,
         common: Common,
         figures: Sequence[str],
         measured: Callable[[Progress], None] | None = None,
@@ -198,7 +198,7 @@ class Console:
         """
         from gencli.core import runs
 
-        runtime = common.start()
+        runtime = common.start(mixed=options.mixed)
         with self._watching(name, figures, measured) as report:
             result = train(
                 name=name,

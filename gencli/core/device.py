@@ -43,12 +43,13 @@ class Runtime:
         return torch.autocast(self.device.type, self.dtype)
 
 
-def start(device: str = "auto", precision: str = "auto", threads: int | None = None) -> Runtime:
+def start(device: str = "auto", precision: str = "auto", threads: int | None = None, *, mixed: bool = False) -> Runtime:
     """Choose the device and set PyTorch up on it.
 
     `device` is auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU. `precision`
-    is auto, fp32, bf16 or fp16; auto means bf16 on CUDA devices that compute it natively, fp32
-    elsewhere. `threads` bounds the CPU threads. Under torchrun each local rank takes its own GPU.
+    is auto, fp32, bf16 or fp16; auto means bf16 on CUDA devices that compute it natively, with `mixed`
+    on CPUs that do, too, and fp32 elsewhere. `threads` bounds the CPU threads. Under torchrun each local
+    rank takes its own GPU.
 
     Raises UsageError when what was asked for is not there: never a silent fall-back.
     """
@@ -60,7 +61,7 @@ def start(device: str = "auto", precision: str = "auto", threads: int | None = N
     chosen = _pick(device)
     if world_size > 1 and str(chosen) == "cuda":
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-    return Runtime(chosen, _precision(precision, chosen), rank, world_size)
+    return Runtime(chosen, _precision(precision, chosen, mixed), rank, world_size)
 
 
 def _pick(name: str) -> torch.device:
@@ -80,15 +81,22 @@ def _pick(name: str) -> torch.device:
     return torch.device(kind, int(parts[1])) if parts[1] else torch.device(kind)
 
 
-def _precision(name: str, device: torch.device) -> torch.dtype:
+def _precision(name: str, device: torch.device, mixed: bool) -> torch.dtype:
     if name == "auto":
         native = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        native = native or (mixed and device.type == "cpu" and _cpu_computes_bf16())
         return torch.bfloat16 if native else torch.float32
     if name not in PRECISIONS:
         raise UsageError(f"--precision {name}: not a precision", "use auto, fp32, bf16 or fp16")
     if name == "fp16" and device.type == "cpu":
         raise UsageError("--precision fp16: needs a GPU; the CPU computes in fp32 or bf16", "use --precision fp32")
     return PRECISIONS[name]
+
+
+def _cpu_computes_bf16() -> bool:
+    """Whether the CPU has instructions for it. PyTorch knows, but has no public function that says so."""
+    known = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(known and known())
 
 
 def devices() -> dict[str, str]:

@@ -197,6 +197,7 @@ class Training(Options):
     """Base of the options of trainings: what ends them, whatever comes first."""
 
     usual: ClassVar[Mapping[str, float]] = {"epochs": DEFAULT_EPOCHS}  # the end of those that name none
+    mixed: ClassVar[bool] = False  # whether bf16 is worth it on CPUs that compute it natively
 
     steps: Annotated[int | None, Flag("Train for this many steps.", minimum=1)] = None
     epochs: Annotated[
@@ -239,11 +240,12 @@ class Common(Options):
     verbose: Annotated[bool, Flag("Say more.", short="-v")] = False
     debug: Annotated[bool, Flag("Show tracebacks.")] = False
 
-    def start(self) -> Runtime:
-        """What a command computes on. Raises UsageError for a device that is not there."""
+    def start(self, *, mixed: bool = False) -> Runtime:
+        """What a command computes on; `mixed` where bf16 is worth it on a CPU. Raises UsageError for a device that is
+        not there."""
         from gencli.core import device
 
-        return device.start(self.device, self.precision, self.threads)
+        return device.start(self.device, self.precision, self.threads, mixed=mixed)
 
 
 # ------------------------------------------------------------------ dataclasses → Typer

@@ -118,6 +118,7 @@ class StyleTraining(Comparing, Training):
     """How `gencli stylize train` trains a network that paints in styles at one look (Johnson et al. 2016)."""
 
     usual: ClassVar[Mapping[str, float]] = {"minutes": 40.0}
+    mixed: ClassVar[bool] = True
 
     width: Annotated[int, Flag("Channels at full size; twice as many at half, and again.", 4, 128)] = 12
     blocks: Annotated[int, Flag("Residual blocks.", 1, 16)] = 5

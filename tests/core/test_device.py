@@ -90,6 +90,18 @@ def test_precision_and_threads(no_gpu: None) -> None:
         device.start("cpu", threads=0)
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_a_cpu_that_computes_bf16_does_where_it_is_worth_it(
+    no_gpu: None, monkeypatch: pytest.MonkeyPatch, native: bool
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native, raising=False)
+    assert device.start("cpu", mixed=True).dtype == (torch.bfloat16 if native else torch.float32)
+    assert device.start("cpu").dtype == torch.float32
+    assert device.start("cpu", "fp32", mixed=True).dtype == torch.float32
+    monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
+    assert device.start("cpu", mixed=True).dtype == torch.float32
+
+
 # ------------------------------------------------------------------ memory layout
 
 
