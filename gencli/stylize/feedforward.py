@@ -1,10 +1,11 @@
 """A network that paints in a style at one look (Johnson et al. 2016), or in several, and between them (Dumoulin et al.
 2017).
 
-It works coarse to fine, as `stylize` does: a small picture first, for large forms, and what was painted there is
-enlarged and painted over. At each size it shrinks the picture to a quarter, changes it there, and enlarges it again.
-Edges are reflected and not black, each feature map is normalised over its own picture (Ulyanov et al. 2016), and
-pictures are enlarged before a convolution and not by one, which leaves checkerboards (Odena et al. 2016).
+With several scales it works coarse to fine, as `stylize` does: a small picture first, for large forms, and what was
+painted there is enlarged and painted over. At each size it shrinks the picture to a quarter, changes it there, and
+enlarges it again. Edges are reflected and not black, each feature map is normalised over its own picture (Ulyanov et
+al. 2016), and pictures are enlarged before a convolution and not by one, which leaves checkerboards (Odena et al.
+2016).
 
 What it draws is a change of the photograph, whose colours have been moved towards the style's before: so it has less
 to learn. Noise is mixed in where the features are smallest, for strokes must come from somewhere in a clear sky.
@@ -46,7 +47,7 @@ class Form:
     widths: tuple[int, ...] = (12, 24, 48)
     blocks: int = 5
     ends: int = 5
-    scales: int = 3
+    scales: int = 1
     noise: int = 8
     changes: bool = True
 

@@ -123,7 +123,7 @@ class StyleTraining(Comparing, Training):
     width: Annotated[int, Flag("Channels at full size; twice as many at half, and again.", 4, 128)] = 12
     blocks: Annotated[int, Flag("Residual blocks.", 1, 16)] = 5
     ends: Annotated[int, Flag("Side of the first and the last convolution in pixels.", 1, 15)] = 5
-    scales: Annotated[int, Flag("Sizes it works at, coarse to fine: more make larger forms.", 1, 5)] = 3
+    scales: Annotated[int, Flag("Sizes it works at, coarse to fine: more make larger forms.", 1, 5)] = 1
     noise: Annotated[int, Flag("Maps of noise that strokes can come from.", 0, 64)] = 8
     changes: Annotated[
         bool,

@@ -67,7 +67,7 @@ def test_a_norm_by_hand(picture: Draw) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", [Form(styles=2), Form(2, (6, 8), 1, 3, 1, 0, False), Form(2, (4, 6, 8, 8), 2, 5, 2, 3)]
+    "form", [Form(styles=2, scales=3), Form(2), Form(2, (6, 8), 1, 3, 1, 0, False), Form(2, (4, 6, 8, 8), 2, 5, 2, 3)]
 )
 @pytest.mark.parametrize("size", [(70, 101), (64, 128), (33, 190)])
 def test_tiles_change_nothing(picture: Draw, form: Form, size: tuple[int, int]) -> None:
@@ -100,7 +100,7 @@ def test_a_new_painter_only_moves_the_colours(picture: Draw) -> None:
 
 
 def test_it_works_from_small_to_large(picture: Draw) -> None:
-    net, photograph = painter(Form()), picture(100, 61)
+    net, photograph = painter(Form(scales=3)), picture(100, 61)
     stages = list(net.stages(photograph, shares(0.4, 0.6)))
     assert [seen.shape[-2:] for seen, _ in stages] == [(25, 16), (50, 30), (100, 61)]
     for seen, painted in stages:

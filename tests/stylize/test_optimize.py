@@ -16,7 +16,8 @@ from gencli.core import images, tiles
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.sitting import Step
 from gencli.stylize import StylizeOptions, optimize, stylize
-from gencli.stylize.optimize import MORE_STEPS, RATIO, SETTLED, schedule, weights
+from gencli.stylize.losses import RATIO
+from gencli.stylize.optimize import MORE_STEPS, SETTLED, schedule, weights
 
 LAYERS: dict[str, Any] = {
     "content_layer": {"conv2_2": 1.0},
