@@ -159,7 +159,7 @@ def _sound(source: Any, container: Any) -> Iterator[Any]:
         coded = (packet for packet in source.demux(stream) if packet.pts is not None)
     else:
         new = container.add_stream("aac", rate=stream.rate)
-        coded = (packet for frame in (*source.decode(stream), None) for packet in new.encode(frame))
+        coded = (packet for frame in itertools.chain(source.decode(stream), [None]) for packet in new.encode(frame))
 
     def packets() -> Iterator[Any]:
         for packet in coded:

@@ -203,13 +203,16 @@ def _at_one_look(
     film = _is_film(contents, filming, wanted)
     if filming.given and not film:
         raise UsageError(f"{spelling(min(filming.given))} is for films", "name a film, or a folder of its frames")
+    for flag, given in (("--strict", wanted.strict), ("--skip-existing", wanted.skip_existing)):
+        if film and given:
+            raise UsageError(f"{flag} is for pictures, and this is a film", "leave it out")
     runtime = common.start()
     painter = painting.load(wanted.model, runtime) if wanted.model else painting.knowing(wishes, runtime)
     look = partial(painter.painted, shares=painter.shares(wishes, options.strength), options=options)
     suffix = "-".join(wishes) or painter.styles[0]
     record = {"model": painter.name, "styles": wishes, "size": options.size, "strength": options.strength}
     if film:
-        _paint_film(console, contents[0], look, suffix, filming, wanted, record)
+        _paint_film(console, contents[0], look, suffix, options, filming, wanted, record)
     else:
         _paint_all(console, contents, look, suffix, options, wanted, record)
 
@@ -231,6 +234,7 @@ def _paint_film(
     source: str,
     look: Callable[[Picture], Image],
     suffix: str,
+    options: StylizeOptions,
     filming: Filming,
     wanted: _Looks,
     record: dict[str, Any],
@@ -242,7 +246,7 @@ def _paint_film(
     clip = clips.open_clip(Path(source), wanted.max_pixels)
     place = animations.plan(images.stem(source), wanted.output, suffix=suffix, format=wanted.format)
     path = place.target.path
-    made_by = {"source": source, **record, "temporal": filming.temporal}
+    made_by = {"source": source, **record, **options.to_dict(), "temporal": filming.temporal}
     folder = path and path.with_name(path.name + ".frames")
     painting = Painting(clip, look, filming.temporal, Frames.begin(folder, made_by, 0, lambda: 0, filming.resume))
     fps = filming.fps or clip.fps

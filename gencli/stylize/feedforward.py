@@ -177,12 +177,12 @@ class Painter(nn.Module):
                 detail = photographs - resize(before[0], size)
                 there = (resize(before[1], size) + (1 - strength) * detail).clamp(0, 1)
             given = torch.cat([there, photographs], 1) if self.form.scales > 1 else there
-            change = found(given, self.mixture(shares, depth))
+            change = found(given, self.at_scale(shares, depth))
             painted = torch.sigmoid(change + torch.logit(there, 0.02) if self.form.changes else change)
             before = photographs, painted.detach()
             yield resize(pictures, size).clamp(0, 1), painted
 
-    def mixture(self, shares: Tensor, depth: int) -> Tensor:
+    def at_scale(self, shares: Tensor, depth: int) -> Tensor:
         """Shares of all rows (N, R), where those of a scale are wanted (N, 1 + S)."""
         return F.pad(shares, (depth * shares.shape[1], (self.form.scales - 1 - depth) * shares.shape[1]))
 

@@ -154,6 +154,7 @@ def test_films_are_painted_picture_by_picture(trained: Path, run_gencli: RunGenc
     [
         (("photos/p00.jpg", "--model", "both", "--temporal", "1"), "--temporal is for films"),
         (("film.gif", "photos/p00.jpg", "--model", "both"), "a film is painted by itself"),
+        (("film.gif", "--model", "both", "--strict"), "--strict is for pictures"),
         (("film.mp4", "@swirls"), "film.mp4: films are painted at one look"),
         (("photos/p00.jpg", "@swirls", "--fps", "3"), "--fps is for painting at one look"),
     ],
