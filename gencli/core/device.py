@@ -20,6 +20,7 @@ from gencli.core.errors import GencliError, UsageError
 from gencli.core.files import home, read_json, write_json
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -59,9 +60,23 @@ def start(device: str = "auto", precision: str = "auto", threads: int | None = N
             raise UsageError(f"--threads {threads}: at least one thread is needed")
         torch.set_num_threads(threads)
     chosen = _pick(device)
+    if chosen.type == "cpu":
+        _keep_freed_memory()
     if world_size > 1 and str(chosen) == "cuda":
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return Runtime(chosen, _precision(precision, chosen, mixed), rank, world_size)
+
+
+def _keep_freed_memory() -> None:
+    """Have the C library keep what is freed for the next tensor.
+
+    glibc returns large blocks to the system at once, and a new one is mapped again page by page, which takes longer
+    than many a layer that fills it. Other libraries are left as they are.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(MMAP_MAX, 0)
+        libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _pick(name: str) -> torch.device:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import platform
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -183,3 +186,22 @@ def test_layers_draw_from_a_generator_that_is_lent_to_them() -> None:
 def test_new_seeds_differ_and_can_be_typed() -> None:
     seeds = {device.new_seed() for _ in range(20)}
     assert len(seeds) == 20 and all(0 <= seed < 2**32 for seed in seeds)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_memory_that_was_freed_is_not_mapped_anew() -> None:
+    script = """
+import resource, torch
+from gencli.core import device
+device.start("cpu")
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(8):
+    torch.ones(16 << 20)
+before = faults()
+for _ in range(16):
+    torch.ones(16 << 20)
+print(faults() - before)
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(found.stdout) < 4 * 16384  # pages of a tensor: mapped anew each time, there would be 16 times as many
