@@ -85,8 +85,9 @@ def quality(given: argparse.Namespace, runtime: Runtime) -> None:
     )
     sized = learning.sized(style.opaque.to(runtime.device), given.size)
     comparisons = {
-        loss: training.Comparison(StyleTraining(style_loss=loss), backbone, [sized], runtime) for loss in ("w2", "gram")
+        loss: training.Comparison(StyleTraining(style_loss=loss), backbone, runtime) for loss in ("w2", "gram")
     }
+    studied = comparisons["w2"].study([sized])
     print(f"{'':<24}{'seconds':>9}{'style':>9}{'gram':>9}{'content':>9}")
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in rivals}
     for source in given.photographs:
@@ -98,9 +99,8 @@ def quality(given: argparse.Namespace, runtime: Runtime) -> None:
             made = make(photograph).to(runtime.device)
             took = time.perf_counter() - began
             with torch.no_grad():
-                chosen = torch.zeros(1, dtype=torch.int64, device=runtime.device)
-                style_distance, content = (float(part) for part in comparisons["w2"](made, before, chosen))
-                gram = float(comparisons["gram"](made, before, chosen)[0])
+                style_distance, content = (float(part) for part in comparisons["w2"](made, before, studied))
+                gram = float(comparisons["gram"](made, before, studied)[0])
             found[name].append((style_distance, content))
             label = f"{images.stem(source)} {name}"
             print(f"{label:<24}{took:>9.2f}{style_distance:>9.4f}{gram:>9.4f}{content:>9.3f}", flush=True)

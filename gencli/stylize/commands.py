@@ -33,13 +33,12 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from gencli.core.images import Picture
-    from gencli.core.outputs import Target
     from gencli.core.recipe import Progress
 
 app = art("gencli.stylize")
 
 LARGEST_DRAWN = 1024  # pixels: examples for larger results are enlarged
-OF_PAINTERS = {"size", "strength", "style_weight", "keep_color", "tile"}  # options that painters have too
+AT_ONE_LOOK = {"size", "strength", "style_weight", "style_scale", "keep_color", "tile"}  # what it knows, too
 
 Pictures = Annotated[
     list[str],
@@ -59,10 +58,14 @@ Masks = Annotated[
     typer.Option("--mask", help="Where a style applies (white) and where not (black); one a style, in their order."),
 ]
 
-Fast = Annotated[bool, typer.Option("--fast", help="At one look, with a painter that knows the style.")]
+Fast = Annotated[
+    bool, typer.Option("--fast", help="At one look: with a painter that knows the style, or else a network for any.")
+]
 Painter = Annotated[
     str | None,
-    typer.Option("--model", help="At one look, with this painter (see `train`). All arguments are photographs."),
+    typer.Option(
+        "--model", help="At one look, with this network (see `train`). For a painter, all arguments are photographs."
+    ),
 ]
 StylePictures = Annotated[
     list[str] | None,
@@ -108,9 +111,9 @@ def sample(
 
     cat photo.jpg | gencli stylize - @ink -o - > painted.png
 
-    With a painter, a network that has learnt styles, at one look:
+    With a network that has learnt to paint, at one look:
 
-    gencli stylize photo.jpg @swirls --fast
+    gencli stylize photo.jpg painting.jpg --fast
 
     gencli stylize PHOTOS/ --model mine --style swirls=2 --style mosaic -o painted/ --skip-existing
 
@@ -122,7 +125,7 @@ def sample(
 
     console = Console.start(common)
     if fast or model:
-        wanted = _Looks(model, strict, skip_existing, output, format, max_pixels or DEFAULT_MAX_PIXELS)
+        wanted = _Looks(model, mask or [], strict, skip_existing, output, format, max_pixels or DEFAULT_MAX_PIXELS)
         _at_one_look(console, pictures, style, options, filming, common, wanted)
         return
     given = [spelling(name) for name in sorted(filming.given)]
@@ -171,6 +174,7 @@ class _Looks:
     """What pictures are painted with at one look, and where they go."""
 
     model: str | None
+    masks: list[Path]
     strict: bool
     skip_existing: bool
     output: str | None
@@ -187,19 +191,24 @@ def _at_one_look(
     common: Common,
     wanted: _Looks,
 ) -> None:
-    """Paint with a painter, which is loaded once."""
+    """Paint with a trained network, which is loaded once."""
+    from gencli.core import images
     from gencli.stylize import painting
 
-    if unused := sorted(options.given - OF_PAINTERS):
-        raise UsageError(f"{spelling(unused[0])} is not for painters", "leave it out, or leave out --fast and --model")
-    if wanted.model:
+    if unused := sorted(options.given - AT_ONE_LOOK):
+        flag = spelling(unused[0])
+        raise UsageError(f"{flag} is not for painting at one look", "leave it out, or leave out --fast and --model")
+    if options.style_weight and style and any("=" in one for one in style):
+        raise UsageError("the styles' weights were given twice", "write --style NAME=WEIGHT or --style-weight")
+    by_name = wanted.model is not None and painting.knows_names(wanted.model)
+    if by_name:
         contents, wishes = pictures, weighted("--style", style or [])
     else:
         contents, styles, shares = _sort_out(pictures, style, options)
         shares = shares or options.style_weight or (1.0,) * len(styles)
         if len(shares) != len(styles):
             raise UsageError(f"--style-weight has {len(shares)} numbers for {len(styles)} styles", "give one for each")
-        wishes = {name.removeprefix("@"): share for name, share in zip(styles, shares, strict=True)}
+        wishes = dict(zip(styles, shares, strict=True))
     film = _is_film(contents, filming, wanted)
     if filming.given and not film:
         raise UsageError(f"{spelling(min(filming.given))} is for films", "name a film, or a folder of its frames")
@@ -207,14 +216,26 @@ def _at_one_look(
         if film and given:
             raise UsageError(f"{flag} is for pictures, and this is a film", "leave it out")
     runtime = common.start()
-    painter = painting.load(wanted.model, runtime) if wanted.model else painting.knowing(wishes, runtime)
-    look = partial(painter.painted, shares=painter.shares(wishes, options.strength), options=options)
-    suffix = "-".join(wishes) or painter.styles[0]
-    record = {"model": painter.name, "styles": wishes, "size": options.size, "strength": options.strength}
+    if wanted.model:
+        network = painting.load(wanted.model, runtime)
+    else:
+        names = {name.removeprefix("@"): share for name, share in wishes.items()}
+        any_style = bool(wanted.masks) or "style_scale" in options.given
+        network = painting.knowing(names, runtime, any_style=any_style)
+        by_name = isinstance(network, painting.Trained)
+        wishes = names if by_name else wishes
+
+    def read(source: str | Path) -> Picture:
+        size = min(options.size, LARGEST_DRAWN) if str(source).startswith("@") else None
+        return images.load(source, size=size, max_pixels=wanted.max_pixels)
+
+    look = network.look(wishes, options, wanted.masks, read)
+    suffix = "-".join(wishes if by_name else map(images.stem, wishes)) or network.config["styles"][0]
+    record = {"model": network.name, "styles": wishes, "size": options.size, "strength": options.strength}
     if film:
         _paint_film(console, contents[0], look, suffix, options, filming, wanted, record)
     else:
-        _paint_all(console, contents, look, suffix, options, wanted, record)
+        _paint_all(console, contents, look, read, suffix, wanted, record)
 
 
 def _is_film(contents: list[str], filming: Filming, wanted: _Looks) -> bool:
@@ -266,8 +287,8 @@ def _paint_all(
     console: Console,
     contents: list[str],
     look: Callable[[Picture], Image],
+    read: Callable[[str | Path], Picture],
     suffix: str,
-    options: StylizeOptions,
     wanted: _Looks,
     record: dict[str, Any],
 ) -> None:
@@ -287,14 +308,10 @@ def _paint_all(
         if not (wanted.skip_existing and job[1].path and outputs.exists(job[1].path))
     ]
     note = outputs.note()
-
-    def read(job: tuple[str, Target]) -> Picture:
-        size = min(options.size, LARGEST_DRAWN) if job[0].startswith("@") else None
-        return images.load(job[0], size=size, max_pixels=wanted.max_pixels)
-
     failed = 0
     with console.bar("painting", units="pictures") as bar:
-        for done, (job, made) in enumerate(pipeline(jobs, read, look, lambda job, made: job[1].write(made, note)), 1):
+        painted = pipeline(jobs, lambda job: read(job[0]), look, lambda job, made: job[1].write(made, note))
+        for done, (job, made) in enumerate(painted, 1):
             if isinstance(made, GencliError):
                 if len(jobs) == 1:
                     raise made
@@ -325,6 +342,10 @@ def train(
     gencli stylize train @swirls @mosaic @ink --name three --minutes 60
 
     gencli stylize photo.jpg --model mine
+
+    Or a network that paints in any style:
+
+    gencli stylize train PAINTINGS/ --preset any --name mine-any --data PHOTOS --minutes 600
     """
     from gencli.stylize import learning
 

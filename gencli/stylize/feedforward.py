@@ -252,12 +252,14 @@ def widened(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-def padded(pictures: Tensor, stride: int) -> Tensor:
-    """(N, C, H, W), its sides multiples of `stride`: the rest is reflected from the right and the lower edge."""
-    down, across = (-side % stride for side in pictures.shape[-2:])
+def padded(pictures: Tensor, stride: int, least: int = 0) -> Tensor:
+    """(…, H, W), its sides multiples of `stride` and at least `least`: the rest is reflected from the right and the
+    lower edge, or where there is too little to reflect, more of the same."""
+    down, across = (max(-side % stride, least - side) for side in pictures.shape[-2:])
     if not down and not across:
         return pictures
-    return F.pad(pictures, (0, across, 0, down), mode="reflect")
+    enough = down < pictures.shape[-2] and across < pictures.shape[-1]
+    return F.pad(pictures, (0, across, 0, down), mode="reflect" if enough else "replicate")
 
 
 @torch.no_grad()

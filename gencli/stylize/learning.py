@@ -6,20 +6,28 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from gencli.core import backbones, datasets, drawn, images, runs, training
+from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.errors import UsageError
 from gencli.core.images import Source, fit, loaded, resize
+from gencli.core.options import spelling
 from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Progress, Result, TrainingOptions
+from gencli.core.sources import pictures_in
 from gencli.core.stages import Report, Stage, unwatched
-from gencli.stylize.feedforward import Painter, initialise, shrunk
-from gencli.stylize.options import StyleTraining
-from gencli.stylize.training import LARGER, Comparison, StyleRecipe, batches, form
+from gencli.stylize import arbitrary, feedforward, variety
+from gencli.stylize.arbitrary import AnyStyle
+from gencli.stylize.feedforward import Painter, shrunk
+from gencli.stylize.options import ANY_STYLE, StyleTraining
+from gencli.stylize.training import LARGER, Comparison, PaintingRecipe, StyleRecipe, batches, form
 
+OF_SOME_STYLES = {"blocks", "scales", "noise", "changes"}  # options of painters alone
 DRAWN = 240  # squares of the drawn photographs, where there are no others: an epoch of some length
 
 log = logging.getLogger("gencli")
@@ -41,19 +49,25 @@ def train(
 ) -> Result:
     """Train a painter on photographs and keep it in the store: what `gencli stylize train` does.
 
-    `styles` are pictures as `stylize` takes them; with several, the painter knows them all, and what lies between
-    them. `data` is what `datasets.load` takes, `data_root` where known sets lie; without data it learns on the drawn
-    photographs.
+    `styles` are pictures as `stylize` takes them, or folders of pictures; with several, the painter knows them all, and
+    what lies between them. With `options.any_style` it learns to paint in any, and those are examples: without any, the
+    drawn ones. `data` is what `datasets.load` takes, `data_root` where known sets lie; without data it learns on the
+    drawn photographs.
 
     Raises UsageError for options that do not fit, GencliError for pictures that cannot be read.
     """
     runtime = runtime or Runtime(torch.device("cpu"))
     with runs.begin("stylize", name, options or StyleTraining(), seed, runtime, resume=resume) as run:
         options = run.options.ended()
+        if options.any_style and (unused := run.options.given & OF_SOME_STYLES):
+            raise UsageError(f"{spelling(min(unused))} is for painters of some styles", "leave it out, or --any-style")
         if resume and not styles:
             styles = runs.earlier(run.folder)["sources"]
+        if not styles and options.any_style:
+            styles = [f"@{style}" for style in drawn.STYLES]
         if not styles:
             raise UsageError("no style was given", "name at least one style picture")
+        styles = [one for style in styles for one in (pictures_in([style]) if isinstance(style, str) else [style])]
         pictures = [loaded(style) for style in styles]
         with stage("reading photographs") as told:
             photographs = _photographs(data, data_root, round(LARGER * options.size), options.limit, told)
@@ -61,13 +75,8 @@ def train(
         backbone = backbones.load(options.backbone, pooling=options.pooling, device=runtime.device)
         backbone.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
         seen = [sized(picture.opaque.to(runtime.device), options.style_size) for picture in pictures]
-        shape = form(options, len(seen))
-        comparisons = [
-            Comparison(options, backbone, [resize(one, shrunk(one.shape, times)).clamp(0, 1) for one in seen], runtime)
-            for times in reversed(range(shape.scales))
-        ]
-        net = Painter(shape)
-        initialise(net, generator(run.seed), seen)
+        begin = _any_style if options.any_style else _painter
+        recipe, architecture = begin(options, backbone, seen, held_out, runtime, run.seed)
         log.info(
             "%s: %s style%s, %s photographs, %s held out, %s weights, seed %d",
             name,
@@ -75,16 +84,16 @@ def train(
             "s" if len(seen) > 1 else "",
             f"{len(learnt):,}",
             f"{len(held_out):,}",
-            f"{sum(weight.numel() for weight in net.parameters()):,}",
+            f"{sum(weight.numel() for weight in recipe.net.parameters()):,}",
             run.seed,
         )
         return training.train(
-            StyleRecipe(net, options, comparisons, held_out, runtime, run.seed),
+            recipe,
             batches(learnt, options, runtime, run.seed),
             run.folder,
             config=replace(run, options=options).config(
-                kind="painter",
-                architecture=asdict(shape),
+                kind=ANY_STYLE if options.any_style else "painter",
+                architecture=architecture,
                 styles=[picture.name for picture in pictures],
                 sources=[str(style) for style in styles],
                 data=datasets.described(data, learnt) if data else {"name": photographs.name},
@@ -95,6 +104,41 @@ def train(
             resume_command=resume_command,
             report=report,
         )
+
+
+def _painter(
+    options: StyleTraining,
+    backbone: Backbone,
+    styles: Sequence[Tensor],
+    held_out: PictureSet,
+    runtime: Runtime,
+    seed: int,
+) -> tuple[PaintingRecipe, dict[str, Any]]:
+    """The training of a painter, and how it is built."""
+    shape = form(options, len(styles))
+    comparison = Comparison(options, backbone, runtime)
+    studied = [
+        comparison.study([resize(style, shrunk(style.shape, times)).clamp(0, 1) for style in styles])
+        for times in reversed(range(shape.scales))
+    ]
+    net = Painter(shape)
+    feedforward.initialise(net, generator(seed), styles)
+    return StyleRecipe(net, options, comparison, studied, held_out, runtime, seed), asdict(shape)
+
+
+def _any_style(
+    options: StyleTraining,
+    backbone: Backbone,
+    styles: Sequence[Tensor],
+    held_out: PictureSet,
+    runtime: Runtime,
+    seed: int,
+) -> tuple[PaintingRecipe, dict[str, Any]]:
+    """The training of a network for any style, and how it is built."""
+    plan = variety.plan(backbone, styles, options)
+    net = AnyStyle(plan)
+    arbitrary.initialise(net, generator(seed))
+    return variety.AnyStyleRecipe(net, options, backbone, styles, held_out, runtime, seed), asdict(plan)
 
 
 def _photographs(
@@ -117,7 +161,7 @@ def _photographs(
     return PictureSet(stored, rows=rows, name="the drawn photographs", fingerprint="drawn photographs")
 
 
-def sized(picture: torch.Tensor, longest: int) -> torch.Tensor:
+def sized(picture: Tensor, longest: int) -> Tensor:
     """A picture (1, 3, H, W) with so many pixels on its longest side."""
     height, width = picture.shape[-2:]
     return resize(picture, fit(height, width, longest)).clamp(0, 1)

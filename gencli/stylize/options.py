@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar
 from gencli.core.errors import UsageError
 from gencli.core.options import Flag, Options, Training
 
+ANY_STYLE = "any style"  # the kind of network that is no painter of some
 STYLE_LAYERS = {"conv1_1": 1.0, "conv2_1": 1.0, "conv3_1": 1.0, "conv4_1": 1.0, "conv5_1": 1.0}
 
 
@@ -120,6 +121,7 @@ class StyleTraining(Comparing, Training):
     usual: ClassVar[Mapping[str, float]] = {"minutes": 40.0}
     mixed: ClassVar[bool] = True
 
+    any_style: Annotated[bool, Flag("Learn to paint in any style: those named are examples.")] = False
     width: Annotated[int, Flag("Channels at full size; twice as many at half, and again.", 4, 128)] = 12
     blocks: Annotated[int, Flag("Residual blocks.", 1, 16)] = 5
     ends: Annotated[int, Flag("Side of the first and the last convolution in pixels.", 1, 15)] = 5
@@ -143,6 +145,8 @@ class StyleTraining(Comparing, Training):
     limit: Annotated[int | None, Flag("Most photographs to learn from.", minimum=2, shown_default="all")] = None
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        # each step in a style of its own
+        "any": {"any_style": True, "width": 16, "batch_size": 1, "rate": 3e-3},
         # the network of Johnson et al. 2016
         "johnson": {"width": 32, "blocks": 5, "ends": 9, "scales": 1, "noise": 0, "changes": False},
     }

@@ -1,24 +1,31 @@
-"""Painting with a trained painter: a picture at one look."""
+"""Painting with a trained network, a picture at one look: a painter of some styles, or one of any."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
-from gencli.core import color, store
+from gencli.core import backbones, color, store
+from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, free_memory, memory_format
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture, Source, loaded
+from gencli.stylize.arbitrary import AnyStyle, Plan, Wish, look_at
 from gencli.stylize.canvas import Canvas
 from gencli.stylize.feedforward import Form, Painter, paint
-from gencli.stylize.options import StylizeOptions
+from gencli.stylize.options import ANY_STYLE, StyleTraining, StylizeOptions
 
-TILE = 512  # where the whole does not fit
+TILE, LARGER_TILE = 512, 1024  # where the whole does not fit: of a painter, and of a network that sees further
+NEEDED = 1000  # bytes a pixel that a network for any style takes
+Look: TypeAlias = Callable[[Picture], Image.Image]
 MAPS = 6  # feature maps at full size that are there at once, of the first width
 
 
@@ -35,6 +42,20 @@ class Trained:
     def styles(self) -> tuple[str, ...]:
         """The names of the styles it knows."""
         return tuple(self.config["styles"])
+
+    def look(
+        self,
+        wishes: Mapping[str, float],
+        options: StylizeOptions,
+        masks: Sequence[str | Path] = (),
+        read: Callable[[str | Path], Picture] = loaded,
+    ) -> Look:
+        """What paints photographs in so much of the styles of those names. Raises UsageError as `shares` does, and for
+        what this network cannot do."""
+        if masks or "style_scale" in options.given:
+            flag = "--mask" if masks else "--style-scale"
+            raise UsageError(f"{flag} is not for painters of some styles", "leave it out, or choose one of any style")
+        return partial(self.painted, shares=self.shares(wishes, options.strength), options=options)
 
     def shares(self, wishes: Mapping[str, float], strength: float) -> Tensor:
         """So much of the photograph and of each style, (1, 1 + S), for wishes by name; none mean its only style.
@@ -72,49 +93,134 @@ class Trained:
         return TILE if 4 * MAPS * self.net.form.widths[0] * pixels > free_memory(self.runtime.device) else None
 
 
-def load(which: str, runtime: Runtime | None = None) -> Trained:
-    """The painter of that name, path or `latest`; without a runtime, on the CPU.
+@dataclass(frozen=True)
+class AnyTrained:
+    """A network for any style in evaluation mode, with what it sees with, and its `config.json`."""
+
+    name: str
+    net: AnyStyle
+    encoder: Backbone
+    config: dict[str, Any]
+    runtime: Runtime
+
+    def look(
+        self,
+        wishes: Mapping[str, float],
+        options: StylizeOptions,
+        masks: Sequence[str | Path] = (),
+        read: Callable[[str | Path], Picture] = loaded,
+    ) -> Look:
+        """What paints photographs in so much of each style, by the pictures that are wished for; or in each style where
+        its mask is white. Raises UsageError when there is none."""
+        if not wishes or not sum(wishes.values()) > 0:
+            raise UsageError(f"{self.name} paints in the style of a picture", "name one: --style painting.jpg")
+        return partial(
+            self.painted,
+            styles=[read(style) for style in wishes],
+            weights=[*wishes.values()],
+            masks=[read(mask) for mask in masks],
+            options=options,
+        )
+
+    def painted(
+        self,
+        picture: Picture,
+        styles: Sequence[Picture],
+        weights: Sequence[float],
+        masks: Sequence[Picture],
+        options: StylizeOptions,
+    ) -> Image.Image:
+        """A photograph painted in styles: the photograph's ratio and transparency, `options.size` pixels on its longest
+        side."""
+        canvas = Canvas(picture, styles, masks, options, self.runtime)
+        scale = canvas.at(options.size)
+        if options.strength == 0:
+            return canvas.render(scale.content)
+        looks = look_at(self.encoder, scale.styles, self.net.plan.layers, self.runtime)
+        shares, regions = torch.tensor([[weights]], device=self.runtime.device) / sum(weights), None
+        if scale.masks:
+            regions = torch.cat(scale.masks)[:, 0]
+            regions = regions / regions.sum(0).clamp_min(1)
+            shares = torch.eye(len(regions), device=self.runtime.device)[None]
+        wish = Wish(looks, torch.full((1,), options.strength, device=self.runtime.device), shares, regions)
+        with torch.no_grad():
+            tile = options.tile or self._tile(scale.content)
+            made: Tensor = self.net(self.encoder, scale.content, wish, self.runtime, tile=tile)
+        return canvas.render(made)
+
+    def _tile(self, content: Tensor) -> int | None:
+        """Tiles where the whole does not fit."""
+        pixels = content.shape[-2] * content.shape[-1]
+        return LARGER_TILE if NEEDED * pixels > free_memory(self.runtime.device) else None
+
+
+def load(which: str, runtime: Runtime | None = None) -> Trained | AnyTrained:
+    """The trained network of that name, path or `latest`; without a runtime, on the CPU.
 
     Raises GencliError when there is none, or it is damaged.
     """
     runtime = runtime or Runtime(torch.device("cpu"))
     found = store.find("stylize", which)
+    if knows_names(which):
+        with store.sound(found):
+            painter = Painter(Form.from_dict(found.config["architecture"]))
+            _fill(painter, found, runtime)
+        return Trained(found.name, painter.eval(), found.config, runtime)
     with store.sound(found):
-        net = Painter(Form.from_dict(found.config["architecture"]))
-        net.load_state_dict(store.load_weights(found, str(runtime.device)))
-    net = net.to(runtime.device).to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
-    return Trained(found.name, net.eval(), found.config, runtime)
+        net = AnyStyle(Plan.from_dict(found.config["architecture"]))
+        _fill(net, found, runtime)
+        options = StyleTraining.from_dict(found.config["options"])
+    encoder = backbones.load(options.backbone, pooling=options.pooling, device=runtime.device)
+    encoder.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
+    return AnyTrained(found.name, net.eval(), encoder, found.config, runtime)
 
 
-def knowing(styles: Mapping[str, float], runtime: Runtime) -> Trained:
-    """The newest of the painters that know all these styles.
+def _fill(net: nn.Module, found: store.Model, runtime: Runtime) -> None:
+    net.load_state_dict(store.load_weights(found, str(runtime.device)))
+    net.to(runtime.device).to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
+
+
+def knows_names(which: str) -> bool:
+    """Whether the trained network of that name, path or `latest` knows its styles by name, as painters do. So it is
+    taken for one that is not there: `load` says so."""
+    with suppress(GencliError):
+        return store.find("stylize", which).config.get("kind") != ANY_STYLE
+    return True
+
+
+def knowing(styles: Collection[str], runtime: Runtime, *, any_style: bool = False) -> Trained | AnyTrained:
+    """The newest painter that knows all these styles, or else, or for `any_style`, the newest network for any.
 
     Raises GencliError, which names the styles there are painters for, when there is none.
     """
-    known = [model for model in store.models("stylize") if model.state != "damaged"] + [*store.built_in("stylize")]
-    able = [model for model in known if set(styles) <= set(model.config.get("styles", ()))]
+    there = [model for model in store.models("stylize") if model.state in {"finished", "training"}]
+    there = [*sorted(there, key=lambda model: -model.modified), *store.built_in("stylize")]
+    painters = [model for model in there if model.config.get("kind") != ANY_STYLE]
+    able = [model for model in painters if not any_style and {*styles} <= {*model.config.get("styles", ())}]
+    able = able or [model for model in there if model not in painters]
     if not able:
-        there = sorted({style for model in known for style in model.config.get("styles", ())})
+        names = sorted({style for model in painters for style in model.config.get("styles", ())})
         raise GencliError(
             f"no painter knows {', '.join(styles)}",
-            (f"there are painters for {', '.join(there)}; " if there else "")
+            (f"there are painters for {', '.join(names)}; " if names else "")
             + "train one: gencli stylize train PICTURE --name NAME; or leave out --fast",
         )
-    return load(able[0].name, runtime)
+    return load(str(able[0].folder), runtime)
 
 
 def restyle(
     content: Source,
     styles: Mapping[str, float] | None = None,
     *,
-    model: str | Trained,
+    model: str | Trained | AnyTrained,
     options: StylizeOptions | None = None,
+    masks: Sequence[str | Path] = (),
     runtime: Runtime | None = None,
 ) -> Image.Image:
-    """Paint a photograph with a trained painter: what `gencli stylize --model` does.
+    """Paint a photograph with a trained network: what `gencli stylize --model` does.
 
-    `styles` are weights by name, of those the painter knows. Raises what `load` and `Trained.shares` do.
+    `styles` are weights by name, of those the painter knows; or by picture, for a network of any style, which takes
+    `masks`, too, as `stylize` does. Raises what `load` and `look` do.
     """
-    options = options or StylizeOptions()
-    painter = model if isinstance(model, Trained) else load(model, runtime)
-    return painter.painted(loaded(content), painter.shares(styles or {}, options.strength), options)
+    network = load(model, runtime) if isinstance(model, str) else model
+    return network.look(styles or {}, options or StylizeOptions(), masks)(loaded(content))

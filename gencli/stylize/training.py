@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,41 +40,56 @@ class Styles:
     moments: Mapping[str, Moments]
     roots: Mapping[str, Tensor]
 
-    def of(self, layer: str, chosen: Tensor) -> tuple[Moments, Tensor]:
+    def of(self, chosen: Tensor) -> Styles:
         """Those of styles `chosen` (N,)."""
-        found = self.moments[layer]
-        return Moments(found.mean[chosen], found.second[chosen]), self.roots[layer][chosen]
+        moments = {layer: Moments(m.mean[chosen], m.second[chosen]) for layer, m in self.moments.items()}
+        return Styles(moments, {layer: root[chosen] for layer, root in self.roots.items()})
+
+    @staticmethod
+    def together(each: Sequence[Styles]) -> Styles:
+        """All of them, in their order."""
+        moments, roots = {}, {}
+        for layer in each[0].moments:
+            found = [styles.moments[layer] for styles in each]
+            moments[layer] = Moments(torch.cat([m.mean for m in found]), torch.cat([m.second for m in found]))
+            roots[layer] = torch.cat([styles.roots[layer] for styles in each])
+        return Styles(moments, roots)
 
 
 class Comparison:
     """How far painted pictures are from their styles and from their photographs, as a backbone sees them."""
 
-    def __init__(self, options: StyleTraining, backbone: Backbone, styles: Sequence[Tensor], runtime: Runtime) -> None:
+    def __init__(self, options: StyleTraining, backbone: Backbone, runtime: Runtime) -> None:
         self.options, self.backbone, self.runtime = options, backbone, runtime
         self.content, self.style = (
             {backbone.resolve(layer): weight for layer, weight in normalised(part).items()}
             for part in (options.content_layer, options.style_layer)
         )
-        with torch.no_grad():
-            seen = [self._look(style) for style in styles]
+
+    @torch.no_grad()
+    def study(self, pictures: Sequence[Tensor], layers: Collection[str] = ()) -> Styles:
+        """What is to be known of style pictures (1, 3, h, w), in the layers of the style and in `layers`."""
+        wanted = {*self.style, *layers}
+        seen = [self._look(picture, wanted) for picture in pictures]
         moments, roots = {}, {}
-        for layer in self.style:
+        for layer in seen[0]:
             each = [losses.moments(features[layer].squeeze(0)) for features in seen]
             moments[layer] = Moments(torch.stack([m.mean for m in each]), torch.stack([m.second for m in each]))
             roots[layer] = matrix_root(moments[layer].covariance)
-        self.styles = Styles(moments, roots)
+        return Styles(moments, roots)
 
-    def __call__(self, painted: Tensor, photographs: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Distances of pictures (N, 3, H, W) from their styles (N,), 1 where nothing of it is there, and from the
-        photographs they were painted from, relative to how much these vary; each (N,)."""
+    def __call__(self, painted: Tensor, photographs: Tensor, styles: Styles) -> tuple[Tensor, Tensor]:
+        """Distances of pictures (N, 3, H, W) from N styles, 1 where nothing of it is there, and from the photographs
+        they were painted from, relative to how much these vary; each (N,)."""
+        layers = {*self.content, *self.style}
         with torch.no_grad():
-            before = self._look(photographs)
-        after = self._look(painted)
+            before = self._look(photographs, layers)
+        after = self._look(painted, layers)
         style = content = painted.new_zeros(len(painted))
         for layer, weight in self.style.items():
             with torch.no_grad():
-                unit = self._distance(layer, before[layer], chosen).clamp_min(TINY)
-            style = style + weight * self._distance(layer, after[layer], chosen) / unit
+                unit = self._distance(layer, before[layer], styles).clamp_min(TINY)
+            style = style + weight * self._distance(layer, after[layer], styles) / unit
         for layer, weight in self.content.items():
             squares = (after[layer] - before[layer]).square().mean((1, 2, 3))
             content = content + weight * squares / losses.spread(before[layer]).clamp_min(TINY)
@@ -85,35 +100,31 @@ class Comparison:
         ratio = content_weight(strengths, self.options.style_loss)
         return ((style + ratio * content) / (1 + ratio)).mean()
 
-    def _look(self, pictures: Tensor) -> dict[str, Tensor]:
+    def _look(self, pictures: Tensor, layers: Collection[str]) -> dict[str, Tensor]:
         with self.runtime.autocast():
-            seen = self.backbone(pictures, {*self.content, *self.style})
+            seen = self.backbone(pictures, layers)
         return {layer: widened(features) for layer, features in seen.items()}
 
-    def _distance(self, layer: str, features: Tensor, chosen: Tensor) -> Tensor:
-        target, root = self.styles.of(layer, chosen)
+    def _distance(self, layer: str, features: Tensor, styles: Styles) -> Tensor:
         found = losses.moments(features)
         if self.options.style_loss == "w2":
-            return losses.wasserstein2(found, target, root)
-        return losses.gram_distance(found, target)
+            return losses.wasserstein2(found, styles.moments[layer], styles.roots[layer])
+        return losses.gram_distance(found, styles.moments[layer])
 
 
-class StyleRecipe(Recipe):
-    """A painter, the running mean of its weights, and what it makes of held-out photographs.
-
-    There is a comparison for each size it works at, the full one last.
-    """
+class PaintingRecipe(Recipe):
+    """A network that paints, the running mean of its weights, and what it makes of held-out photographs."""
 
     def __init__(
         self,
-        net: Painter,
+        net: nn.Module,
         options: StyleTraining,
-        comparisons: Sequence[Comparison],
+        comparison: Comparison,
         held_out: PictureSet,
         runtime: Runtime,
         seed: int,
     ) -> None:
-        self.options, self.comparisons, self.runtime = options, comparisons, runtime
+        self.options, self.comparison, self.runtime = options, comparison, runtime
         self.layout = memory_format(runtime.device)
         self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
         self.mean = RunningMean(self.net, options.average) if options.average else None
@@ -125,22 +136,22 @@ class StyleRecipe(Recipe):
         self.generators = {"styles": self.luck}
         some = held_out.spread(SHOWN).pictures.to(runtime.device).float() / 255
         self.shown = F.interpolate(some, (options.size, options.size), mode="area")
-        self.shown_styles = torch.arange(len(some), device=runtime.device) % net.form.styles
+
+    def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
+        """Of photographs (N, 3, H, W), one after another what is to be minimised, `loss` (0-dim), and the distances of
+        what was painted from the styles and from the photographs, `style` and `content` (N,)."""
+        raise NotImplementedError
+
+    def of_shown(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What the network as it is kept makes of the photographs that are shown, at the usual strength: pictures
+        (N, 3, H, W) and their distances (N,)."""
+        raise NotImplementedError
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
-        photographs = batch.pictures.contiguous(memory_format=self.layout)
-        chosen = torch.randint(self.net.form.styles, (len(photographs),), generator=self.luck, device=self.luck.device)
-        strengths = self._strengths(len(photographs))
-        shares = mixture(chosen, strengths, self.net.form.styles)
         self.net.zero_grad()
-        # each size by itself: a gradient through all of them would only say what the next one can mend
-        stages = self.net.stages(photographs, shares, found=self._found)
-        for comparison, (seen, painted) in zip(self.comparisons, stages, strict=True):
-            style, content = comparison(painted, seen, chosen)
-            loss = comparison.whole(style, content, strengths)
-            if self.options.tv:
-                loss = loss + self.options.tv * total_variation(painted)
-            self.scaler.scale(loss).backward()
+        parts: dict[str, Tensor] = {}
+        for parts in self.painted(batch.pictures.contiguous(memory_format=self.layout)):
+            self.scaler.scale(parts["loss"]).backward()
         self.scaler.unscale_(self.optimizers["net"])
         if self.options.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip)
@@ -148,46 +159,82 @@ class StyleRecipe(Recipe):
         self.scaler.update()
         if self.mean is not None:
             self.mean.update(self.net)
-        return {"loss": loss.detach(), "style": style.detach().mean(), "content": content.detach().mean()}
+        return {name: part.detach().mean() for name, part in parts.items()}
 
-    def _strengths(self, count: int) -> Tensor:
+    def parts(self, painted: Tensor, style: Tensor, content: Tensor, strengths: Tensor) -> dict[str, Tensor]:
+        """What `painted` yields, by the distances and the strengths asked for (N,)."""
+        loss = self.comparison.whole(style, content, strengths)
+        if self.options.tv:
+            loss = loss + self.options.tv * total_variation(painted)
+        return {"loss": loss, "style": style, "content": content}
+
+    def strengths(self, count: int) -> Tensor:
         """Half of them usual (N,), which is what is asked for most."""
         numbers = torch.rand(2, count, generator=self.luck, device=self.luck.device)
         return torch.where(numbers[0] < 0.5, USUAL, LEAST + (1 - LEAST) * numbers[1])
-
-    def _found(self, given: Tensor, rows: Tensor) -> Tensor:
-        with self.runtime.autocast():
-            return self.net.found(given.contiguous(memory_format=self.layout), rows, self.luck)
 
     def rate(self, progress: float) -> float:
         return up_and_down(progress, WARM_UP)
 
     @property
-    def best(self) -> Painter:
-        """The painter that is measured, shown and kept."""
+    def best(self) -> nn.Module:
+        """The network that is measured, shown and kept."""
         return self.net if self.mean is None else self.mean.net
 
-    @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
         """At the usual strength, on held-out photographs."""
-        style, content = self.comparisons[-1](self._of_shown(), self.shown, self.shown_styles)
+        _, style, content = self.of_shown()
         return {"style": float(style.mean()), "content": float(content.mean())}
 
-    @torch.no_grad()
     def preview(self) -> Image.Image:
         """Held-out photographs, and below each what the painter makes of it."""
-        painted = self._of_shown()
+        painted, _, _ = self.of_shown()
         return to_pillow(grid(torch.cat([self.shown, painted]).cpu(), columns=len(painted)))
 
-    def _of_shown(self) -> Tensor:
+    def export(self) -> dict[str, Tensor]:
+        """The network's weights, in half precision."""
+        return halved(self.best.state_dict())
+
+
+class StyleRecipe(PaintingRecipe):
+    """A painter of some styles, which are given as they are at each size it works at, the full one last."""
+
+    net: Painter
+
+    def __init__(
+        self,
+        net: Painter,
+        options: StyleTraining,
+        comparison: Comparison,
+        styles: Sequence[Styles],
+        held_out: PictureSet,
+        runtime: Runtime,
+        seed: int,
+    ) -> None:
+        super().__init__(net, options, comparison, held_out, runtime, seed)
+        self.styles = styles
+        self.shown_styles = torch.arange(len(self.shown), device=runtime.device) % net.form.styles
+
+    def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
+        chosen = torch.randint(self.net.form.styles, (len(photographs),), generator=self.luck, device=self.luck.device)
+        strengths = self.strengths(len(photographs))
+        shares = mixture(chosen, strengths, self.net.form.styles)
+        # each size by itself: a gradient through all of them would only say what the next one can mend
+        stages = self.net.stages(photographs, shares, found=self._found)
+        for styles, (seen, painted) in zip(self.styles, stages, strict=True):
+            style, content = self.comparison(painted, seen, styles.of(chosen))
+            yield self.parts(painted, style, content, strengths)
+
+    def _found(self, given: Tensor, rows: Tensor) -> Tensor:
+        with self.runtime.autocast():
+            return self.net.found(given.contiguous(memory_format=self.layout), rows, self.luck)
+
+    @torch.no_grad()
+    def of_shown(self) -> tuple[Tensor, Tensor, Tensor]:
         usual = torch.full((len(self.shown),), USUAL, device=self.shown.device)
         with self.runtime.autocast():
             painted: Tensor = self.best(self.shown, mixture(self.shown_styles, usual, self.net.form.styles))
-        return painted
-
-    def export(self) -> dict[str, Tensor]:
-        """The painter's weights, in half precision."""
-        return halved(self.best.state_dict())
+        return painted, *self.comparison(painted, self.shown, self.styles[-1].of(self.shown_styles))
 
 
 def form(options: StyleTraining, styles: int) -> Form:

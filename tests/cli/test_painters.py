@@ -90,7 +90,10 @@ def test_the_painter_that_knows_a_style_is_found(trained: Path, run_gencli: RunG
         (["photos", "--model", "both"], "both knows several styles"),
         (["photos", "--model", "both", "--style", "fog"], "both does not know the style fog"),
         (["photos/p00.jpg", "@fog", "--fast"], "no painter knows fog"),
-        (["photos", "--model", "both", "--style", "other", "--iterations", "3"], "--iterations is not for painters"),
+        (
+            ["photos", "--model", "both", "--style", "other", "--iterations", "3"],
+            "--iterations is not for painting at one look",
+        ),
         (["photos/p00.jpg", "painting.png", "--strict"], "--strict is for painting at one look"),
         (["empty", "--model", "both", "--style", "other"], "there are no pictures in empty"),
         (["photos/none.jpg", "--model", "both", "--style", "other"], "none.jpg"),

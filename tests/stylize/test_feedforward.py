@@ -146,8 +146,9 @@ def test_it_minimises_what_a_single_picture_s_painting_does(tiny: Any, picture: 
     options = StyleTraining(style_loss=style_loss, pooling="average", **LAYERS)
     style, photographs = picture(30, 41, 7), torch.cat([picture(32, 32), picture(32, 32, 1)])
     painted = (photographs + 0.2 * picture(32, 32, 3)).clamp(0, 1)
-    comparison = training.Comparison(options, backbone, [picture(25, 25, 9), style], CPU)
-    of_style, content = comparison(painted, photographs, torch.tensor([1, 1]))
+    comparison = training.Comparison(options, backbone, CPU)
+    styles = comparison.study([picture(25, 25, 9), style])
+    of_style, content = comparison(painted, photographs, styles.of(torch.tensor([1, 1])))
     wanted = optimize.weights(StylizeOptions(style_loss=style_loss, **LAYERS), 1)
     alone = [
         Objective(backbone, photographs[one : one + 1], [style], wanted)(painted[one : one + 1])[0] for one in range(2)

@@ -53,12 +53,11 @@ def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
         )
         styles = [picture(40, 30, 77).float(), 1 - picture(40, 30, 78).float()]
         shape = training.form(options, 2)
-        comparisons = [
-            training.Comparison(options, tiny("average", dtype=torch.float32), styles, CPU) for _ in range(shape.scales)
-        ]
+        comparison = training.Comparison(options, tiny("average", dtype=torch.float32), CPU)
+        studied = [comparison.study(styles)] * shape.scales
         net = Painter(shape)
         initialise(net, generator(seed), styles)
-        return training.StyleRecipe(net, options, comparisons, photographs(picture), CPU, seed)
+        return training.StyleRecipe(net, options, comparison, studied, photographs(picture), CPU, seed)
 
     return make
 
@@ -109,7 +108,7 @@ def test_it_comes_nearer_to_the_styles(tmp_path: Path, recipe: Recipe, picture: 
 
 
 def test_strengths_are_usual_in_half_of_the_pictures(recipe: Recipe) -> None:
-    found = recipe()._strengths(4000)
+    found = recipe().strengths(4000)
     assert found.min() >= training.LEAST and found.max() <= 1
     assert float((found == training.USUAL).float().mean()) == pytest.approx(0.5, abs=0.03)
     others = found[found != training.USUAL]

@@ -1,0 +1,398 @@
+"""A network that paints in any style at one look (Huang & Belongie 2017), by looking at what it has painted.
+
+An encoder, the backbone, sees a picture and its style. At each of its levels there is a map of least change that gives
+the picture's features the mean and the covariance they have in the style (whitening and colouring: Li et al. 2017; the
+map: Lu et al. 2019). How far features are from where it takes them is how wrong the picture is, as seen there; it is,
+but for a factor, the gradient of what `stylize` minimises. A decoder, trained once on many styles, makes of that a
+change of the picture, from the deepest level up: a step of a descent that was learnt (Andrychowicz et al. 2016).
+
+There are several such passes, from small pictures to large ones. Each begins with what the one before has painted, the
+first with the photograph in the style's colours. Noise is mixed in, for strokes must come from somewhere in a clear
+sky.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gencli.core.backbones import INPUT, Backbone
+from gencli.core.device import Runtime, generator
+from gencli.core.images import resize
+from gencli.core.tiles import Place, Window, windows
+from gencli.core.transport import matrix_root, transport
+from gencli.stylize import losses
+from gencli.stylize.feedforward import SEED, Block, StyleNorm, padded, shrunk, widened
+from gencli.stylize.losses import Moments, content_weight, positions
+from gencli.stylize.objective import TINY
+
+FLAT = 1e-3  # features vary by such a share of the style's mean variance at least: what is flat is not blown up
+DARKEST = 0.02  # a canvas is kept so far from black and white that changes of its logit show
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a network is built. Of each level, finest first: the encoder's `layers`, their `channels`, the `units` in
+    which their errors are measured, and the decoder's `widths`, residual `blocks` and maps of `noise`. Then the side in
+    pixels of the last convolution, and of each of the `passes` how often the picture is made half as large for it."""
+
+    layers: tuple[str, ...] = (INPUT, "conv2_1", "conv3_1", "conv4_1", "conv5_1")
+    channels: tuple[int, ...] = (3, 64, 128, 192, 256)
+    units: tuple[float, ...] = (2.0, 1.0, 1.25, 1.4, 1.2)
+    widths: tuple[int, ...] = (16, 32, 64, 96, 96)
+    blocks: tuple[int, ...] = (0, 1, 2, 2, 1)
+    noise: tuple[int, ...] = (2, 8, 8, 8, 8)
+    ends: int = 5
+    passes: tuple[int, ...] = (1, 0)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Plan:
+        """What `dataclasses.asdict` made, and JSON kept."""
+        made: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
+        return cls(**made)
+
+
+@dataclass(frozen=True)
+class Looks:
+    """Styles as the encoder sees them: of each layer the means (N, S, C) and the roots of the covariances (N, S, C, C)
+    of the S styles that each of N pictures is to be painted in."""
+
+    mean: Mapping[str, Tensor]
+    root: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is wanted of N pictures: `looks`; how strongly, (N,) in (0, 1]; and what share each style has in each of R
+    regions, (N, R, S), which add up to 1 for each region.
+
+    `regions` (R, H, W) in [0, 1], of a single picture, say where they are; without them there is one, which is
+    everywhere. Where there is none the photograph stays.
+    """
+
+    looks: Looks
+    strengths: Tensor
+    shares: Tensor
+    regions: Tensor | None = None
+
+    def at(self, size: Sequence[int]) -> Tensor | None:
+        """The regions in so many rows and columns."""
+        return None if self.regions is None else F.adaptive_avg_pool2d(self.regions, (size[0], size[1]))
+
+
+Map: TypeAlias = tuple[Tensor, Tensor]  # matrices (N, R, C, C) and offsets (N, R, C) that make changes of features
+
+
+class Level(nn.Module):
+    """Errors at one size (N, 2 C, h, w), and what else there is, to features (N, `width`, h, w)."""
+
+    def __init__(self, channels: int, rest: int, width: int, blocks: int, *, even: bool) -> None:
+        super().__init__()
+        self.errors = nn.Conv2d(2 * channels, width, 3, 1, 1, padding_mode="reflect", bias=not even)
+        self.rest = nn.Conv2d(rest, width, 3, 1, 1, padding_mode="reflect", bias=False)
+        self.norm = StyleNorm(1, width) if even else None
+        self.blocks = nn.ModuleList(Block(1, width) for _ in range(blocks))
+
+    def forward(self, seen: Tensor, noise: Tensor, below: Tensor | None) -> Tensor:
+        """`seen` is what `errors` made, `below` comes from the level below, if there is one."""
+        rest = noise
+        if below is not None:
+            rest = torch.cat([noise, F.interpolate(below, size=noise.shape[-2:], mode="nearest")], 1)
+        x = seen + self.rest(rest)
+        alike = x.new_ones(len(x), 1)
+        x = (x if self.norm is None else self.norm(x, alike)).relu_()
+        for block in self.blocks:
+            x = block(x, alike)
+        return x
+
+
+class Decoder(nn.Module):
+    """Errors at each level to a change of the picture's logit: one pass.
+
+    At the full size nothing is normalised, so that it can be computed piece by piece.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.levels = nn.ModuleList(
+            Level(channels, noise + below, width, blocks, even=depth > 0)
+            for depth, (channels, noise, below, width, blocks) in enumerate(
+                zip(plan.channels, plan.noise, (*plan.widths[1:], 0), plan.widths, plan.blocks, strict=True)
+            )
+        )
+        self.last = nn.Conv2d(plan.widths[0], 3, plan.ends, 1, plan.ends // 2, padding_mode="reflect")
+
+    def forward(self, seen: Sequence[Tensor], noise: Sequence[Tensor]) -> Tensor:
+        """`seen` is what the levels' `errors` made."""
+        return self.finest(seen[0], noise[0], self.deeper(seen, noise))
+
+    def deeper(self, seen: Sequence[Tensor], noise: Sequence[Tensor]) -> Tensor:
+        """Features of the level below the finest."""
+        x: Tensor | None = None
+        for level, errors, drawn in reversed([*zip(self.levels, seen, noise, strict=True)][1:]):
+            x = level(errors, drawn.to(errors), x)
+        assert x is not None
+        return x
+
+    def finest(self, seen: Tensor, noise: Tensor, below: Tensor) -> Tensor:
+        """The change, from what is seen at the finest level and the features of the level below it."""
+        found: Tensor = self.last(self.levels[0](seen, noise.to(seen), below))
+        return found
+
+
+class AnyStyle(nn.Module):
+    """Photographs (N, 3, H, W) in [0, 1] to paintings in the styles that are wished for."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__()
+        self.plan = plan
+        self.decoders = nn.ModuleList(Decoder(plan) for _ in plan.passes)
+
+    def forward(
+        self,
+        encoder: Backbone,
+        pictures: Tensor,
+        wish: Wish,
+        runtime: Runtime,
+        draw: torch.Generator | None = None,
+        tile: int | None = None,
+    ) -> Tensor:
+        *_, (_, painted) = self.stages(encoder, pictures, wish, runtime, draw, tile)
+        return painted
+
+    def stages(
+        self,
+        encoder: Backbone,
+        pictures: Tensor,
+        wish: Wish,
+        runtime: Runtime,
+        draw: torch.Generator | None = None,
+        tile: int | None = None,
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each pass the photographs at its size, and what is painted then.
+
+        Without `draw` the noise is always the same. In tiles of a side of `tile` pixels pictures are the same, and need
+        less memory; there are no gradients then.
+        """
+        draw = draw or generator(SEED)
+        with torch.no_grad():
+            whole = (pictures + self._recoloring(pictures, wish)).clamp(0, 1)
+        before: tuple[Tensor, Tensor] | None = None
+        for decoder, times in zip(self.decoders, self.plan.passes, strict=True):
+            size = shrunk(pictures.shape, times)
+            photographs, there = (resize(each, size).clamp(0, 1) for each in (pictures, whole))
+            plain = there
+            if before is not None:
+                # the photograph's detail, which a smaller picture had not
+                detail = (1 - wish.strengths)[:, None, None, None] * (there - resize(before[0], size))
+                there = (resize(before[1], size) + detail).clamp(0, 1)
+            change = Pass(self.plan, cast("Decoder", decoder), encoder, wish, runtime, draw, tile)(there, photographs)
+            before = plain, torch.sigmoid(change + torch.logit(there, DARKEST))
+            yield photographs, before[1]
+
+    def _recoloring(self, pictures: Tensor, wish: Wish) -> Tensor:
+        """What is to be added to photographs so that they have the styles' colours, as far as they are to come."""
+        colors, regions = pictures.double(), wish.at(pictures.shape[-2:])
+        maps = maps_of(moments_of(colors, None if regions is None else even(regions)), INPUT, wish)
+        return moved(colors, maps, regions).to(pictures)
+
+
+def initialise(net: AnyStyle, draw: torch.Generator) -> None:
+    """Normal weights after He et al. 2015; of the last layers zeros: no change to begin with."""
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, Level):
+                fan_in = module.errors.weight[0].numel() + module.rest.weight[0].numel()
+                module.errors.weight.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
+                module.rest.weight.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
+                if module.errors.bias is not None:
+                    module.errors.bias.zero_()
+            elif isinstance(module, Block):
+                for layer in (module.first, module.second):
+                    fan_in = layer.convolution.weight[0].numel()
+                    layer.convolution.weight.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
+            elif isinstance(module, Decoder):
+                module.last.weight.zero_()
+                if module.last.bias is not None:
+                    module.last.bias.zero_()
+
+
+@torch.no_grad()
+def look_at(encoder: Backbone, styles: Sequence[Tensor], layers: Sequence[str], runtime: Runtime) -> Looks:
+    """What is to be known of styles (1, 3, h, w) to paint one picture in them."""
+    with runtime.autocast():
+        seen = [encoder(style, layers) for style in styles]
+    found = {layer: [losses.moments(widened(each[layer]).squeeze(0)) for each in seen] for layer in layers}
+    means = {layer: torch.stack([one.mean for one in each])[None] for layer, each in found.items()}
+    roots = {layer: matrix_root(torch.stack([one.covariance for one in each]))[None] for layer, each in found.items()}
+    return Looks(means, roots)
+
+
+def even(regions: Tensor) -> Tensor:
+    """Regions (R, h, w) as shares of positions, which add up to 1 in each."""
+    return regions / regions.sum((-2, -1), keepdim=True).clamp_min(TINY)
+
+
+def moments_of(features: Tensor, shares: Tensor | None) -> Moments:
+    """Moments of features (N, C, h, w): means (N, 1, C) and so on; or of a single picture's in R regions, whose
+    positions have such shares (R, h, w): means (1, R, C)."""
+    features = widened(features)
+    if shares is None:
+        found = losses.moments(features)
+        return Moments(found.mean[:, None], found.second[:, None])
+    each = [losses.moments(features.squeeze(0), share) for share in shares]
+    return Moments(torch.stack([one.mean for one in each])[None], torch.stack([one.second for one in each])[None])
+
+
+@torch.no_grad()
+def maps_of(moments: Moments, layer: str, wish: Wish, unit: float = 1.0) -> Map:
+    """Maps that say of features with such moments (N, R, …) by what they are to change, in such a unit."""
+    mean, root = (one[layer][:, None].to(moments.mean) for one in (wish.looks.mean, wish.looks.root))
+    shares = wish.shares.to(moments.mean)
+    there = torch.einsum("nrs,nrsij->nrij", shares, transport(moments.covariance[:, :, None], root, FLAT))
+    wanted = torch.einsum("nrs,nrsi->nri", shares, mean.expand(-1, shares.shape[1], -1, -1))
+    come = (unit / (1 + content_weight(wish.strengths.to(moments.mean))))[:, None, None]
+    offset = come * (wanted - (there @ moments.mean[..., None]).squeeze(-1))
+    return come[..., None] * (there - torch.eye(there.shape[-1], dtype=there.dtype, device=there.device)), offset
+
+
+def moved(features: Tensor, maps: Map, regions: Tensor | None) -> Tensor:
+    """The changes (N, C, h, w) that maps make of features, where the regions (R, h, w) are."""
+    rows, total = positions(features), None
+    for region, (matrix, offset) in enumerate(zip(*(one.to(rows).unbind(1) for one in maps), strict=True)):
+        change = torch.baddbmm(offset[:, None], rows, matrix.mT).unflatten(1, features.shape[-2:]).movedim(-1, 1)
+        change = change if regions is None else change * regions[region].to(change)
+        total = change if total is None else total + change
+    assert total is not None
+    return total
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass over pictures of one size; in tiles, where `tile` says so and they are larger."""
+
+    plan: Plan
+    decoder: Decoder
+    encoder: Backbone
+    wish: Wish
+    runtime: Runtime
+    draw: torch.Generator
+    tile: int | None
+
+    def __call__(self, canvas: Tensor, photographs: Tensor) -> Tensor:
+        """The change of the canvas's logit (N, 3, h, w)."""
+        height, width = canvas.shape[-2:]
+        deepest = self.encoder.reach(self.plan.layers[-1])[0]
+        pictures = [padded(one, deepest, 2 * deepest) for one in (canvas, photographs)]
+        noise, regions = {}, {}
+        where = self.wish.at((height, width))
+        for layer, maps in zip(self.plan.layers, self.plan.noise, strict=True):
+            stride = self.encoder.reach(layer)[0]
+            size = (pictures[0].shape[-2] // stride, pictures[0].shape[-1] // stride)
+            drawn = torch.randn(len(canvas), maps, *size, generator=self.draw, device=self.draw.device)
+            noise[layer] = drawn.to(canvas.device)
+            if where is not None:
+                regions[layer] = F.adaptive_avg_pool2d(padded(where, deepest, 2 * deepest), size)
+        in_tiles = self.tile is not None and self.tile < max(height, width)
+        with self.runtime.autocast():
+            found = (self._in_tiles if in_tiles else self._whole)(pictures, [*noise.values()], regions)
+        return widened(found)[..., :height, :width]
+
+    def _whole(self, pictures: Sequence[Tensor], noise: Sequence[Tensor], regions: Mapping[str, Tensor]) -> Tensor:
+        canvas, photographs = (self.encoder(one, self.plan.layers) for one in pictures)
+        seen = []
+        for level, layer in enumerate(self.plan.layers):
+            where = regions.get(layer)
+            shares = None if where is None else even(where)
+            maps = [self._maps(level, moments_of(features[layer], shares)) for features in (canvas, photographs)]
+            seen.append(self._seen(level, canvas[layer], photographs[layer], maps, where))
+        change: Tensor = self.decoder(seen, noise)
+        return change
+
+    def _maps(self, level: int, moments: Moments) -> Map:
+        return maps_of(moments, self.plan.layers[level], self.wish, self.plan.units[level])
+
+    def _seen(
+        self, level: int, canvas: Tensor, photographs: Tensor, maps: Sequence[Map], regions: Tensor | None
+    ) -> Tensor:
+        """What a level makes of how far the canvas is from the style, and from the photographs in the style."""
+        of_style = moved(canvas, maps[0], regions)
+        of_content = moved(photographs, maps[1], regions) + self.plan.units[level] * (photographs - canvas)
+        found: Tensor = cast("Level", self.decoder.levels[level]).errors(torch.cat([of_style, of_content], 1))
+        return found
+
+    # ---------------------------------------------------------------- in tiles
+
+    @torch.no_grad()
+    def _in_tiles(self, pictures: Sequence[Tensor], noise: Sequence[Tensor], regions: Mapping[str, Tensor]) -> Tensor:
+        """The same of a single picture, without its features at the finer levels ever being there as a whole.
+
+        What is whole has the decoder's few channels and at most half the size.
+        """
+        layers, size = self.plan.layers, (pictures[0].shape[-2], pictures[0].shape[-1])
+        reaches = [self.encoder.reach(layer) for layer in layers]
+        strides, deepest = [stride for stride, _ in reaches], reaches[-1][0]
+        # a position more than the encoder sees, for the decoder's first convolutions
+        tiles = windows(*size, self.tile, deepest, max(radius for _, radius in reaches) + deepest)
+        shapes = [(size[0] // stride, size[1] // stride) for stride in strides]
+        maps = [
+            [self._maps(level, moments) for level, moments in enumerate(found)]
+            for found in (self._moments_in_tiles(picture, tiles, shapes, regions) for picture in pictures)
+        ]
+
+        def seen_in(window: Window, level: int, canvas: Tensor, photographs: Tensor) -> Tensor:
+            where = regions.get(layers[level])
+            where = None if where is None else where[around(window, strides[level])]
+            return self._seen(level, canvas, photographs, [of[level] for of in maps], where)
+
+        seen: list[Tensor] = [pictures[0]]  # in place of the finest
+        for window in tiles:
+            canvas, photographs = (self.encoder(one[window.outer], layers) for one in pictures)
+            for level, layer in enumerate(layers[1:], 1):
+                part = seen_in(window, level, canvas[layer], photographs[layer])
+                if len(seen) == level:
+                    seen.append(part.new_empty(1, part.shape[1], *shapes[level]))
+                seen[level][window.place(strides[level], shapes[level])] = window.core(
+                    part[0], strides[level], shapes[level]
+                )
+        below = self.decoder.deeper(seen, noise)
+        change = pictures[0].new_empty(pictures[0].shape)
+        for window in tiles:
+            found = seen_in(window, 0, pictures[0][window.outer], pictures[1][window.outer])
+            found = self.decoder.finest(found, noise[0][window.outer], below[around(window, strides[1])])
+            change[window.place(1, size)] = window.core(widened(found)[0], 1, size)
+        return change
+
+    def _moments_in_tiles(
+        self,
+        picture: Tensor,
+        tiles: Sequence[Window],
+        shapes: Sequence[tuple[int, int]],
+        regions: Mapping[str, Tensor],
+    ) -> list[Moments]:
+        """Those of each level, added up over tiles."""
+        total: list[Moments] = []
+        for window in tiles:
+            features = self.encoder(picture[window.outer], self.plan.layers)
+            for level, (layer, shape) in enumerate(zip(self.plan.layers, shapes, strict=True)):
+                stride = self.encoder.reach(layer)[0]
+                where = regions.get(layer)
+                shares = picture.new_full((1, *shape), 1 / (shape[0] * shape[1])) if where is None else even(where)
+                core = window.core(features[layer][0], stride, shape)[None]
+                part = moments_of(core, shares[window.place(stride, shape)])
+                if len(total) == level:
+                    total.append(part)
+                else:
+                    total[level] = Moments(total[level].mean + part.mean, total[level].second + part.second)
+        return total
+
+
+def around(window: Window, stride: int) -> Place:
+    """A tile with its surroundings in a layer of that stride, as an index."""
+    _, rows, columns = window.outer
+    return ..., slice(rows.start // stride, rows.stop // stride), slice(columns.start // stride, columns.stop // stride)

@@ -1,0 +1,128 @@
+"""Training a network that paints in any style: each picture in a style of its own, drawn anew."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from gencli.core.backbones import INPUT, Backbone
+from gencli.core.device import Runtime
+from gencli.core.errors import UsageError
+from gencli.core.images import resize
+from gencli.core.pictures import PictureSet
+from gencli.stylize.arbitrary import AnyStyle, Looks, Plan, Wish
+from gencli.stylize.options import StyleTraining
+from gencli.stylize.training import USUAL, Comparison, PaintingRecipe, Styles
+
+AS_THEY_ARE = 0.4  # share of the steps with a style picture as it was given
+PHOTOGRAPHS = 0.2  # of the others, those with a photograph for a style
+LEAST_LEVELS = 3
+LEAST_PART = 0.4  # side of the smallest square cut out of a style, in sides of the whole
+PART = 0.75  # side of such squares when they are looked at, in sides of the style pictures
+
+
+class AnyStyleRecipe(PaintingRecipe):
+    """A network for any style. It learns on `pictures` (1, 3, h, w), on parts of them in other colours, and on
+    photographs as if they were styles."""
+
+    net: AnyStyle
+
+    def __init__(
+        self,
+        net: AnyStyle,
+        options: StyleTraining,
+        encoder: Backbone,
+        pictures: Sequence[Tensor],
+        held_out: PictureSet,
+        runtime: Runtime,
+        seed: int,
+    ) -> None:
+        super().__init__(net, options, Comparison(options, encoder, runtime), held_out, runtime, seed)
+        self.encoder, self.pictures = encoder, pictures
+        self.given = [self.study(picture) for picture in pictures]
+        self.shown_styles = [self.given[index % len(pictures)] for index in range(len(self.shown))]
+
+    def study(self, picture: Tensor) -> Styles:
+        return self.comparison.study([picture], self.net.plan.layers)
+
+    def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
+        strengths = self.strengths(len(photographs))
+        styles = Styles.together([self.drawn(photographs) for _ in photographs])
+        painted = self.net(self.encoder, photographs, wish(styles, strengths), self.runtime, self.luck)
+        yield self.parts(painted, *self.comparison(painted, photographs, styles), strengths)
+
+    def drawn(self, photographs: Tensor) -> Styles:
+        """A style by chance."""
+        numbers = torch.rand(8, generator=self.luck, device=self.luck.device).tolist()
+        which = int(numbers[1] * len(self.pictures))
+        if numbers[0] < AS_THEY_ARE:
+            return self.given[which]
+        if numbers[2] < PHOTOGRAPHS:
+            picture = photographs[:1].roll(1, -1)
+        else:
+            picture = part(self.pictures[which], round(PART * self.options.style_size), numbers[3:6])
+        order = torch.randperm(3, generator=self.luck, device=self.luck.device)
+        return self.study(recolored(picture[:, order], numbers[6:8]))
+
+    @torch.no_grad()
+    def of_shown(self) -> tuple[Tensor, Tensor, Tensor]:
+        styles = Styles.together(self.shown_styles)
+        usual = torch.full((len(self.shown),), USUAL, device=self.shown.device)
+        painted: Tensor = self.best(self.encoder, self.shown, wish(styles, usual), self.runtime)
+        return painted, *self.comparison(painted, self.shown, styles)
+
+
+def wish(styles: Styles, strengths: Tensor) -> Wish:
+    """Each of N pictures in one of N styles."""
+    looks = Looks(
+        {layer: moments.mean[:, None] for layer, moments in styles.moments.items()},
+        {layer: root[:, None] for layer, root in styles.roots.items()},
+    )
+    return Wish(looks, strengths, strengths.new_ones(len(strengths), 1, 1))
+
+
+def part(picture: Tensor, side: int, numbers: Sequence[float]) -> Tensor:
+    """A square of a picture (1, 3, h, w), with so many pixels a side. Three `numbers` in [0, 1) say which."""
+    height, width = picture.shape[-2:]
+    length = round((LEAST_PART + (1 - LEAST_PART) * numbers[0]) * min(height, width))
+    top, left = round(numbers[1] * (height - length)), round(numbers[2] * (width - length))
+    return resize(picture[..., top : top + length, left : left + length], (side, side)).clamp(0, 1)
+
+
+def recolored(picture: Tensor, numbers: Sequence[float]) -> Tensor:
+    """A picture (…, 3, h, w) brighter or darker, paler, or as a negative, as two `numbers` in [0, 1) say."""
+    if numbers[0] < 0.3:
+        picture = 1 - picture
+    picture = picture.clamp(0, 1) ** math.exp(2 * (numbers[1] - 0.5))
+    pale = max(0.0, 1.5 * numbers[0] - 0.9)
+    return torch.lerp(picture, picture.mean(-3, keepdim=True), pale)
+
+
+@torch.no_grad()
+def plan(encoder: Backbone, styles: Sequence[Tensor], options: StyleTraining) -> Plan:
+    """A network that sees with that encoder, at as many levels as this has, which count alike in styles such as these
+    (1, 3, h, w).
+
+    Raises UsageError for an encoder without such layers.
+    """
+    usual = Plan()
+    layers = tuple(layer for layer in usual.layers if layer in {INPUT, *encoder.layers})
+    if len(layers) < LEAST_LEVELS:
+        raise UsageError(
+            f"{encoder.name} does not have the layers to see any style with, {', '.join(usual.layers[1:])}",
+            "choose a VGG network as --backbone",
+        )
+    channels = {INPUT: 3, **encoder.widths()}
+    squares = [{layer: float(f.square().mean()) for layer, f in encoder(style, layers).items()} for style in styles]
+    return Plan(
+        layers,
+        channels=tuple(channels[layer] for layer in layers),
+        units=tuple((sum(each[layer] for each in squares) / len(squares)) ** -0.5 for layer in layers),
+        widths=tuple(options.width * width // usual.widths[0] for width in usual.widths[: len(layers)]),
+        blocks=usual.blocks[: len(layers)],
+        noise=usual.noise[: len(layers)],
+        ends=options.ends,
+    )
