@@ -245,7 +245,7 @@ def moments_of(features: Tensor, shares: Tensor | None) -> Moments:
     if shares is None:
         found = losses.moments(features)
         return Moments(found.mean[:, None], found.second[:, None])
-    each = [losses.moments(features.squeeze(0), share) for share in shares]
+    each = [losses.moments(features.squeeze(0), share) for share in shares.to(features)]
     return Moments(torch.stack([one.mean for one in each])[None], torch.stack([one.second for one in each])[None])
 
 

@@ -8,13 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, UsageError
 from gencli.stylize import StyleTraining, StylizeOptions, restyle, train
-from gencli.stylize.painting import Trained, load
+from gencli.stylize.painting import AnyTrained, Trained, knowing, load
 
 Blots = Callable[..., Image.Image]
+CPU = Runtime(torch.device("cpu"))
 SMALL: dict[str, Any] = {
     "backbone": "tiny",
     "content_layer": {"conv2_1": 1.0},
@@ -67,3 +70,77 @@ def test_transparency_and_colours_are_kept(both: Trained, blots: Blots) -> None:
     before, after = np.asarray(photograph.convert("YCbCr"), float), np.asarray(made.convert("YCbCr"), float)
     assert np.abs(np.asarray(made)[..., 3].astype(int) - np.asarray(photograph)[..., 3]).max() <= 1
     assert np.abs(after - before)[..., 1:].mean() < 3 < np.abs(after - before)[..., 0].mean()
+
+
+@pytest.fixture
+def any_style(tiny_network: None, tmp_path: Path, blots: Blots) -> AnyTrained:
+    """A network for any style, trained a little."""
+    for index in range(8):
+        blots(90, 80, 10 + index).save(tmp_path / f"p{index}.png")
+    for name, seed in (("one", 1), ("two", 2)):
+        blots(60, 44, seed).save(tmp_path / f"{name}.png")
+    options = StyleTraining(**{**SMALL, "any_style": True, "blocks": 5}, steps=4)
+    train([str(tmp_path / "one.png")], "any", options, data=[str(tmp_path)], seed=1)
+    found = load("any")
+    assert isinstance(found, AnyTrained)
+    return found
+
+
+def array(picture: Image.Image) -> Any:
+    return np.asarray(picture.convert("RGB"), float)
+
+
+def test_restyle_paints_in_the_style_of_any_picture(any_style: AnyTrained, tmp_path: Path, blots: Blots) -> None:
+    photograph, options = blots(60, 50, 30), StylizeOptions(size=60)
+    one, two = str(tmp_path / "one.png"), str(tmp_path / "two.png")
+    made = array(restyle(photograph, {one: 1.0}, model="any", options=options))
+    assert made.shape == (50, 60, 3)
+    assert np.abs(array(restyle(photograph, {one: 3.0}, model=any_style, options=options)) - made).max() == 0
+    other = array(restyle(photograph, {two: 1.0}, model=any_style, options=options))
+    mixed = array(restyle(photograph, {one: 3.0, two: 1.0}, model=any_style, options=options))
+    assert np.abs(other - made).mean() > 2
+    assert 0 < np.abs(mixed - made).mean() < np.abs(mixed - other).mean()
+    none = array(restyle(photograph, {one: 1.0}, model=any_style, options=options.replace(strength=0.0)))
+    assert np.abs(none - array(photograph)).max() <= 1
+    tiles = array(restyle(photograph, {one: 1.0}, model=any_style, options=options.replace(tile=64)))
+    assert np.abs(tiles - made).max() <= 1
+
+
+def test_masks_say_where_a_style_is_painted(any_style: AnyTrained, tmp_path: Path, blots: Blots) -> None:
+    photograph, options = blots(64, 48, 30), StylizeOptions(size=64)
+    mask = Image.new("L", (64, 48))
+    mask.paste(255, (0, 0, 32, 48))
+    mask.save(tmp_path / "left.png")
+    left = str(tmp_path / "left.png")
+    one, two = str(tmp_path / "one.png"), str(tmp_path / "two.png")
+    made = array(restyle(photograph, {one: 1.0}, model=any_style, masks=[left], options=options))
+    changed = np.abs(made - array(photograph))
+    assert changed[:, 36:].max() <= 1 < changed[:, :28].mean()
+    both = array(restyle(photograph, {one: 1.0, two: 1.0}, model=any_style, masks=[left], options=options))
+    assert np.abs(both - array(photograph))[:, 36:].mean() > 1
+
+
+def test_a_network_for_any_style_keeps_colours_and_needs_a_picture(
+    any_style: AnyTrained, tmp_path: Path, blots: Blots
+) -> None:
+    photograph = blots(50, 40, 30)
+    styles = {str(tmp_path / "one.png"): 1.0}
+    made = restyle(photograph, styles, model=any_style, options=StylizeOptions(size=50, keep_color="luminance"))
+    change = np.abs(np.asarray(made.convert("YCbCr"), float) - np.asarray(photograph.convert("YCbCr"), float))
+    assert change[..., 1:].mean() < 3
+    with pytest.raises(UsageError, match="any paints in the style of a picture"):
+        restyle(photograph, model=any_style)
+    with pytest.raises(GencliError, match=r"nothing\.png"):
+        restyle(photograph, {"nothing.png": 1.0}, model=any_style)
+
+
+def test_a_painter_is_chosen_where_one_knows_the_style(both: Trained, any_style: AnyTrained) -> None:
+    assert knowing(["one"], CPU).name == "both" == knowing(["one", "two"], CPU).name
+    assert knowing(["three"], CPU).name == "any" == knowing(["one"], CPU, any_style=True).name
+    with pytest.raises(UsageError, match="--mask is not for painters"):
+        both.look({"one": 1.0}, StylizeOptions(), ["mask.png"])
+
+
+def test_options_of_painters_are_not_for_networks_of_any_style(tiny_network: None) -> None:
+    with pytest.raises(UsageError, match="--blocks is for painters of some styles"):
+        train([], "any", StyleTraining.build({"any_style": True, "blocks": 2, "steps": 1}))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from gencli.core.device import Runtime, generator
 from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Progress, TrainingOptions
 from gencli.core.tensors import pack
-from gencli.stylize import training
+from gencli.stylize import arbitrary, training, variety
+from gencli.stylize.arbitrary import AnyStyle
 from gencli.stylize.feedforward import Painter, initialise
 from gencli.stylize.options import StyleTraining
+from gencli.stylize.variety import AnyStyleRecipe
 
 CPU = Runtime(torch.device("cpu"))
-Recipe = Callable[..., training.StyleRecipe]
+Recipe = Callable[..., Any]
 
 
 class Stopped(Exception):
@@ -62,9 +65,27 @@ def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
     return make
 
 
+@pytest.fixture
+def any_recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
+    """A recipe for any style."""
+
+    def make(seed: int = 1) -> AnyStyleRecipe:
+        options = StyleTraining.build({}, "any").replace(
+            width=8, ends=3, size=32, style_size=40, batch_size=2, rate=5e-3, pooling="average",
+            content_layer={"conv2_2": 1.0}, style_layer={"conv1_1": 1.0, "conv3_1": 1.0},
+        )  # fmt: skip
+        encoder = tiny("average", dtype=torch.float32)
+        styles = [picture(40, 30, each).float() for each in (77, 78, 79)]
+        net = AnyStyle(variety.plan(encoder, styles, options))
+        arbitrary.initialise(net, generator(seed))
+        return AnyStyleRecipe(net, options, encoder, styles, photographs(picture), CPU, seed)
+
+    return make
+
+
 def run(
     folder: Path,
-    made: training.StyleRecipe,
+    made: training.PaintingRecipe,
     pictures: PictureSet,
     steps: int,
     *,
@@ -85,11 +106,21 @@ def run(
 def test_stopped_and_resumed_is_bit_identical(
     tmp_path: Path, recipe: Recipe, picture: Callable[..., torch.Tensor], changes: dict[str, Any]
 ) -> None:
+    check_resume(tmp_path, partial(recipe, **changes), photographs(picture))
+
+
+def test_so_is_the_training_for_any_style(
+    tmp_path: Path, any_recipe: Recipe, picture: Callable[..., torch.Tensor]
+) -> None:
+    check_resume(tmp_path, any_recipe, photographs(picture))
+
+
+def check_resume(tmp_path: Path, recipe: Callable[..., training.PaintingRecipe], pictures: PictureSet) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    run(whole, recipe(**changes), photographs(picture), 7)
+    run(whole, recipe(), pictures, 7)
     with pytest.raises(Stopped):  # a state of step 4 is on the disk
-        run(parts, recipe(**changes), photographs(picture), 7, stop_at=6)
-    run(parts, recipe(seed=2, **changes), photographs(picture), 7, resume=True)
+        run(parts, recipe(), pictures, 7, stop_at=6)
+    run(parts, recipe(seed=2), pictures, 7, resume=True)
     tensors: list[dict[str, torch.Tensor]] = [{}, {}]
     for folder, found in zip((whole, parts), tensors, strict=True):
         state = read_state(folder)
@@ -104,6 +135,16 @@ def test_it_comes_nearer_to_the_styles(tmp_path: Path, recipe: Recipe, picture: 
     assert before["style"] < 1  # the colours are there
     after = run(tmp_path / "model", made, photographs(picture), 120).evaluation
     assert after["style"] < 0.9 * before["style"]
+    assert made.preview().width > 6 * 32
+
+
+def test_it_learns_to_come_nearer_to_any_style(
+    tmp_path: Path, any_recipe: Recipe, picture: Callable[..., torch.Tensor]
+) -> None:
+    made = any_recipe()
+    before = made.evaluate()
+    after = run(tmp_path / "model", made, photographs(picture), 120).evaluation
+    assert after["style"] < 0.95 * before["style"] < 0.9
     assert made.preview().width > 6 * 32
 
 
