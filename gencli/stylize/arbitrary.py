@@ -6,6 +6,9 @@ map: Lu et al. 2019). How far features are from where it takes them is how wrong
 but for a factor, the gradient of what `stylize` minimises. A decoder, trained once on many styles, makes of that a
 change of the picture, from the deepest level up: a step of a descent that was learnt (Andrychowicz et al. 2016).
 
+What strokes a style has the errors do not say. So the norms' scales and shifts depend on the style, by a code that is
+predicted from its statistics (Ghiasi et al. 2017).
+
 There are several such passes, from small pictures to large ones. Each begins with what the one before has painted, the
 first with the photograph in the style's colours. Noise is mixed in, for strokes must come from somewhere in a clear
 sky.
@@ -39,16 +42,18 @@ DARKEST = 0.02  # a canvas is kept so far from black and white that changes of i
 class Plan:
     """How a network is built. Of each level, finest first: the encoder's `layers`, their `channels`, the `units` in
     which their errors are measured, and the decoder's `widths`, residual `blocks` and maps of `noise`. Then the side in
-    pixels of the last convolution, and of each of the `passes` how often the picture is made half as large for it."""
+    pixels of the last convolution; of each of the `passes` how often the picture is made half as large for it; and how
+    many numbers a style's `code` has."""
 
     layers: tuple[str, ...] = (INPUT, "conv2_1", "conv3_1", "conv4_1", "conv5_1")
     channels: tuple[int, ...] = (3, 64, 128, 192, 256)
     units: tuple[float, ...] = (2.0, 1.0, 1.25, 1.4, 1.2)
-    widths: tuple[int, ...] = (16, 32, 64, 96, 96)
+    widths: tuple[int, ...] = (16, 32, 64, 96, 64)
     blocks: tuple[int, ...] = (0, 1, 2, 2, 1)
     noise: tuple[int, ...] = (2, 8, 8, 8, 8)
     ends: int = 5
     passes: tuple[int, ...] = (1, 0)
+    code: int = 48
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
@@ -80,6 +85,13 @@ class Wish:
     shares: Tensor
     regions: Tensor | None = None
 
+    def mixture(self) -> Tensor:
+        """How much there is of each style in the whole pictures (N, S)."""
+        if self.regions is None:
+            return self.shares.mean(1)
+        areas = self.regions.mean((-2, -1)).to(self.shares)
+        return (self.shares * (areas / areas.sum())[:, None]).sum(1)
+
     def at(self, size: Sequence[int]) -> Tensor | None:
         """The regions in so many rows and columns."""
         return None if self.regions is None else F.adaptive_avg_pool2d(self.regions, (size[0], size[1]))
@@ -89,30 +101,32 @@ Map: TypeAlias = tuple[Tensor, Tensor]  # matrices (N, R, C, C) and offsets (N, 
 
 
 class Level(nn.Module):
-    """Errors at one size (N, 2 C, h, w), and what else there is, to features (N, `width`, h, w)."""
+    """Errors at one size (N, 2 C, h, w), noise, and what was found below, to features (N, `width`, h, w).
 
-    def __init__(self, channels: int, rest: int, width: int, blocks: int, *, even: bool) -> None:
+    The norms have a row for all styles and one for each number of a style's code.
+    """
+
+    def __init__(self, channels: int, rest: int, width: int, blocks: int, rows: int) -> None:
         super().__init__()
-        self.errors = nn.Conv2d(2 * channels, width, 3, 1, 1, padding_mode="reflect", bias=not even)
+        self.errors = nn.Conv2d(2 * channels, width, 3, 1, 1, padding_mode="reflect", bias=not rows)
         self.rest = nn.Conv2d(rest, width, 3, 1, 1, padding_mode="reflect", bias=False)
-        self.norm = StyleNorm(1, width) if even else None
-        self.blocks = nn.ModuleList(Block(1, width) for _ in range(blocks))
+        self.norm = StyleNorm(rows, width) if rows else None
+        self.blocks = nn.ModuleList(Block(rows, width) for _ in range(blocks))
 
-    def forward(self, seen: Tensor, noise: Tensor, below: Tensor | None) -> Tensor:
+    def forward(self, seen: Tensor, noise: Tensor, below: Tensor | None, code: Tensor) -> Tensor:
         """`seen` is what `errors` made, `below` comes from the level below, if there is one."""
         rest = noise
         if below is not None:
             rest = torch.cat([noise, F.interpolate(below, size=noise.shape[-2:], mode="nearest")], 1)
         x = seen + self.rest(rest)
-        alike = x.new_ones(len(x), 1)
-        x = (x if self.norm is None else self.norm(x, alike)).relu_()
+        x = (x if self.norm is None else self.norm(x, code)).relu_()
         for block in self.blocks:
-            x = block(x, alike)
+            x = block(x, code)
         return x
 
 
 class Decoder(nn.Module):
-    """Errors at each level to a change of the picture's logit: one pass.
+    """Errors at each level to a change of the picture's logit, for styles of such codes (N, 1 + `code`): one pass.
 
     At the full size nothing is normalised, so that it can be computed piece by piece.
     """
@@ -120,28 +134,28 @@ class Decoder(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.levels = nn.ModuleList(
-            Level(channels, noise + below, width, blocks, even=depth > 0)
+            Level(channels, noise + below, width, blocks, 1 + plan.code if depth else 0)
             for depth, (channels, noise, below, width, blocks) in enumerate(
                 zip(plan.channels, plan.noise, (*plan.widths[1:], 0), plan.widths, plan.blocks, strict=True)
             )
         )
         self.last = nn.Conv2d(plan.widths[0], 3, plan.ends, 1, plan.ends // 2, padding_mode="reflect")
 
-    def forward(self, seen: Sequence[Tensor], noise: Sequence[Tensor]) -> Tensor:
+    def forward(self, seen: Sequence[Tensor], noise: Sequence[Tensor], code: Tensor) -> Tensor:
         """`seen` is what the levels' `errors` made."""
-        return self.finest(seen[0], noise[0], self.deeper(seen, noise))
+        return self.finest(seen[0], noise[0], self.deeper(seen, noise, code), code)
 
-    def deeper(self, seen: Sequence[Tensor], noise: Sequence[Tensor]) -> Tensor:
+    def deeper(self, seen: Sequence[Tensor], noise: Sequence[Tensor], code: Tensor) -> Tensor:
         """Features of the level below the finest."""
         x: Tensor | None = None
         for level, errors, drawn in reversed([*zip(self.levels, seen, noise, strict=True)][1:]):
-            x = level(errors, drawn.to(errors), x)
+            x = level(errors, drawn.to(errors), x, code)
         assert x is not None
         return x
 
-    def finest(self, seen: Tensor, noise: Tensor, below: Tensor) -> Tensor:
+    def finest(self, seen: Tensor, noise: Tensor, below: Tensor, code: Tensor) -> Tensor:
         """The change, from what is seen at the finest level and the features of the level below it."""
-        found: Tensor = self.last(self.levels[0](seen, noise.to(seen), below))
+        found: Tensor = self.last(self.levels[0](seen, noise.to(seen), below, code))
         return found
 
 
@@ -151,6 +165,7 @@ class AnyStyle(nn.Module):
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
+        self.code = nn.Linear(2 * sum(plan.channels), plan.code)
         self.decoders = nn.ModuleList(Decoder(plan) for _ in plan.passes)
 
     def forward(
@@ -183,6 +198,7 @@ class AnyStyle(nn.Module):
         with torch.no_grad():
             whole = (pictures + self._recoloring(pictures, wish)).clamp(0, 1)
         before: tuple[Tensor, Tensor] | None = None
+        code = self.codes(wish)
         for decoder, times in zip(self.decoders, self.plan.passes, strict=True):
             size = shrunk(pictures.shape, times)
             photographs, there = (resize(each, size).clamp(0, 1) for each in (pictures, whole))
@@ -191,9 +207,21 @@ class AnyStyle(nn.Module):
                 # the photograph's detail, which a smaller picture had not
                 detail = (1 - wish.strengths)[:, None, None, None] * (there - resize(before[0], size))
                 there = (resize(before[1], size) + detail).clamp(0, 1)
-            change = Pass(self.plan, cast("Decoder", decoder), encoder, wish, runtime, draw, tile)(there, photographs)
+            change = Pass(self.plan, cast("Decoder", decoder), encoder, wish, code, runtime, draw, tile)(
+                there, photographs
+            )
             before = plain, torch.sigmoid(change + torch.logit(there, DARKEST))
             yield photographs, before[1]
+
+    def codes(self, wish: Wish) -> Tensor:
+        """A 1, and the codes of the styles that are wished for, or the mixture of theirs: (N, 1 + `code`)."""
+        numbers = []
+        for layer, unit in zip(self.plan.layers, self.plan.units, strict=True):
+            deviation = wish.looks.root[layer].square().sum(-1).sqrt()
+            numbers += [unit * wish.looks.mean[layer], unit * deviation]
+        of_styles = torch.tanh(self.code(torch.cat(numbers, -1).to(self.code.weight)))
+        mixed = torch.einsum("ns,nsk->nk", wish.mixture().to(of_styles), of_styles)
+        return F.pad(mixed, (1, 0), value=1.0)
 
     def _recoloring(self, pictures: Tensor, wish: Wish) -> Tensor:
         """What is to be added to photographs so that they have the styles' colours, as far as they are to come."""
@@ -203,9 +231,14 @@ class AnyStyle(nn.Module):
 
 
 def initialise(net: AnyStyle, draw: torch.Generator) -> None:
-    """Normal weights after He et al. 2015; of the last layers zeros: no change to begin with."""
+    """Normal weights after He et al. 2015; of the last layers zeros: no change to begin with, and no style has norms of
+    its own."""
     with torch.no_grad():
+        net.code.weight.normal_(0, net.code.in_features**-0.5, generator=draw)
+        net.code.bias.zero_()
         for module in net.modules():
+            if isinstance(module, StyleNorm):
+                module.scale[1:] = 0
             if isinstance(module, Level):
                 fan_in = module.errors.weight[0].numel() + module.rest.weight[0].numel()
                 module.errors.weight.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
@@ -280,6 +313,7 @@ class Pass:
     decoder: Decoder
     encoder: Backbone
     wish: Wish
+    code: Tensor
     runtime: Runtime
     draw: torch.Generator
     tile: int | None
@@ -311,7 +345,7 @@ class Pass:
             shares = None if where is None else even(where)
             maps = [self._maps(level, moments_of(features[layer], shares)) for features in (canvas, photographs)]
             seen.append(self._seen(level, canvas[layer], photographs[layer], maps, where))
-        change: Tensor = self.decoder(seen, noise)
+        change: Tensor = self.decoder(seen, noise, self.code)
         return change
 
     def _maps(self, level: int, moments: Moments) -> Map:
@@ -360,11 +394,12 @@ class Pass:
                 seen[level][window.place(strides[level], shapes[level])] = window.core(
                     part[0], strides[level], shapes[level]
                 )
-        below = self.decoder.deeper(seen, noise)
+        below = self.decoder.deeper(seen, noise, self.code)
         change = pictures[0].new_empty(pictures[0].shape)
         for window in tiles:
             found = seen_in(window, 0, pictures[0][window.outer], pictures[1][window.outer])
-            found = self.decoder.finest(found, noise[0][window.outer], below[around(window, strides[1])])
+            below_it = below[around(window, strides[1])]
+            found = self.decoder.finest(found, noise[0][window.outer], below_it, self.code)
             change[window.place(1, size)] = window.core(widened(found)[0], 1, size)
         return change
 

@@ -17,7 +17,7 @@ from gencli.stylize.arbitrary import AnyStyle, Looks, Plan, Wish
 from gencli.stylize.options import StyleTraining
 from gencli.stylize.training import USUAL, Comparison, PaintingRecipe, Styles
 
-AS_THEY_ARE = 0.4  # share of the steps with a style picture as it was given
+AS_THEY_ARE = 0.5  # share of the steps with a style picture as it was given
 PHOTOGRAPHS = 0.2  # of the others, those with a photograph for a style
 LEAST_LEVELS = 3
 LEAST_PART = 0.4  # side of the smallest square cut out of a style, in sides of the whole

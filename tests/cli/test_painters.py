@@ -170,3 +170,37 @@ def test_what_is_no_film_is_said(
     done = run_gencli("stylize", *arguments)
     assert done.returncode == 2 and complaint in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_any_style_is_learnt_and_painted_in(tiny_network: None, pictures: Path, run_gencli: RunGencli) -> None:
+    done = run_gencli(
+        "stylize", "train", "painting.png", "photos", "--preset", "any", "--data", "photos", "--name", "mine", *QUICK,
+        "--size", "64", "--style-size", "64", "--width", "4", "--ends", "3", "--steps", "3", "--seed", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+    def painted(name: str, *arguments: str) -> tuple[Any, dict[str, Any]]:
+        done = run_gencli("stylize", "photos/p00.jpg", *arguments, "-o", name, "--size", "64", "--json")
+        assert done.returncode == 0, done.stderr
+        return pixels(pictures / name), json.loads(done.stdout)
+
+    one, record = painted("one.png", "painting.png", "--model", "mine")
+    assert record["model"] == "mine" and record["styles"] == {"painting.png": 1.0}
+    other, _ = painted("other-one.png", "other.png", "--fast")
+    mixed, record = painted("mixed.png", "--style", "painting.png=3", "--style", "other.png=1", "--fast")
+    assert record["styles"] == {"painting.png": 3.0, "other.png": 1.0}
+    assert np.abs(one - other).mean() > 1
+    assert 0 < np.abs(mixed - one).mean() < np.abs(mixed - other).mean()
+    larger, _ = painted("larger.png", "painting.png", "--fast", "--style-scale", "2")
+    assert np.abs(larger - one).max() > 0
+    Image.fromarray(np.repeat([[255] * 20 + [0] * 20], 30, 0).astype(np.uint8)).save(pictures / "left.png")
+    masked, _ = painted("masked.png", "painting.png", "--fast", "--mask", "left.png")
+    none, _ = painted("none.png", "painting.png", "--fast", "--strength", "0")
+    assert np.abs(masked - none)[:, 40:].max() <= 1 < np.abs(masked - none)[:, :28].mean()
+
+    done = run_gencli("stylize", "photos", "--style", "painting.png", "--model", "mine", "-o", "all/", "--size", "64")
+    assert done.returncode == 0, done.stderr
+    assert sorted(path.name for path in (pictures / "all").iterdir())[0] == "p00-painting.png"
+    assert len(done.stdout.splitlines()) == 12
+    alone = run_gencli("stylize", "photos/p00.jpg", "--model", "mine")
+    assert alone.returncode == 2 and "a photograph and a style are needed" in alone.stderr

@@ -27,6 +27,7 @@ PLAN = Plan(
     noise=(1, 2, 2),
     ends=3,
     passes=(1, 0),
+    code=5,
 )
 
 

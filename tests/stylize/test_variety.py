@@ -48,7 +48,7 @@ def test_a_plan_follows_the_encoder(tiny: Any, picture: Draw) -> None:
         squares = torch.stack([encoder(style, [layer])[layer].square().mean() for style in styles])
         assert float(unit**2 * squares.mean()) == pytest.approx(1)
     full = variety.plan(backbones.load("vgg-mini", pooling="average"), [picture(64, 64).float()], ANY)
-    assert full.layers == ("input", "conv2_1", "conv3_1", "conv4_1", "conv5_1") and full.widths == (16, 32, 64, 96, 96)
+    assert full.layers == ("input", "conv2_1", "conv3_1", "conv4_1", "conv5_1") and full.widths == (16, 32, 64, 96, 64)
 
 
 def test_an_encoder_without_the_layers_is_refused(tiny: Any, picture: Draw) -> None:
