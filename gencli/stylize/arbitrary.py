@@ -333,20 +333,26 @@ class Pass:
             if where is not None:
                 regions[layer] = F.adaptive_avg_pool2d(padded(where, deepest, 2 * deepest), size)
         in_tiles = self.tile is not None and self.tile < max(height, width)
-        with self.runtime.autocast():
-            found = (self._in_tiles if in_tiles else self._whole)(pictures, [*noise.values()], regions)
+        found = (self._in_tiles if in_tiles else self._whole)(pictures, [*noise.values()], regions)
         return widened(found)[..., :height, :width]
 
     def _whole(self, pictures: Sequence[Tensor], noise: Sequence[Tensor], regions: Mapping[str, Tensor]) -> Tensor:
-        canvas, photographs = (self.encoder(one, self.plan.layers) for one in pictures)
-        seen = []
+        canvas, photographs = (self._look(one) for one in pictures)
+        maps = []
         for level, layer in enumerate(self.plan.layers):
-            where = regions.get(layer)
-            shares = None if where is None else even(where)
-            maps = [self._maps(level, moments_of(features[layer], shares)) for features in (canvas, photographs)]
-            seen.append(self._seen(level, canvas[layer], photographs[layer], maps, where))
-        change: Tensor = self.decoder(seen, noise, self.code)
+            shares = None if layer not in regions else even(regions[layer])
+            maps.append([self._maps(level, moments_of(features[layer], shares)) for features in (canvas, photographs)])
+        with self.runtime.autocast():
+            seen = [
+                self._seen(level, canvas[layer], photographs[layer], maps[level], regions.get(layer))
+                for level, layer in enumerate(self.plan.layers)
+            ]
+            change: Tensor = self.decoder(seen, noise, self.code)
         return change
+
+    def _look(self, picture: Tensor) -> dict[str, Tensor]:
+        with self.runtime.autocast():  # features alone: moments need the precision
+            return self.encoder(picture, self.plan.layers)
 
     def _maps(self, level: int, moments: Moments) -> Map:
         return maps_of(moments, self.plan.layers[level], self.wish, self.plan.units[level])
@@ -382,11 +388,12 @@ class Pass:
         def seen_in(window: Window, level: int, canvas: Tensor, photographs: Tensor) -> Tensor:
             where = regions.get(layers[level])
             where = None if where is None else where[around(window, strides[level])]
-            return self._seen(level, canvas, photographs, [of[level] for of in maps], where)
+            with self.runtime.autocast():
+                return self._seen(level, canvas, photographs, [of[level] for of in maps], where)
 
         seen: list[Tensor] = [pictures[0]]  # in place of the finest
         for window in tiles:
-            canvas, photographs = (self.encoder(one[window.outer], layers) for one in pictures)
+            canvas, photographs = (self._look(one[window.outer]) for one in pictures)
             for level, layer in enumerate(layers[1:], 1):
                 part = seen_in(window, level, canvas[layer], photographs[layer])
                 if len(seen) == level:
@@ -394,12 +401,14 @@ class Pass:
                 seen[level][window.place(strides[level], shapes[level])] = window.core(
                     part[0], strides[level], shapes[level]
                 )
-        below = self.decoder.deeper(seen, noise, self.code)
+        with self.runtime.autocast():
+            below = self.decoder.deeper(seen, noise, self.code)
         change = pictures[0].new_empty(pictures[0].shape)
         for window in tiles:
             found = seen_in(window, 0, pictures[0][window.outer], pictures[1][window.outer])
-            below_it = below[around(window, strides[1])]
-            found = self.decoder.finest(found, noise[0][window.outer], below_it, self.code)
+            with self.runtime.autocast():
+                below_it = below[around(window, strides[1])]
+                found = self.decoder.finest(found, noise[0][window.outer], below_it, self.code)
             change[window.place(1, size)] = window.core(widened(found)[0], 1, size)
         return change
 
@@ -413,7 +422,7 @@ class Pass:
         """Those of each level, added up over tiles."""
         total: list[Moments] = []
         for window in tiles:
-            features = self.encoder(picture[window.outer], self.plan.layers)
+            features = self._look(picture[window.outer])
             for level, (layer, shape) in enumerate(zip(self.plan.layers, shapes, strict=True)):
                 stride = self.encoder.reach(layer)[0]
                 where = regions.get(layer)

@@ -172,3 +172,15 @@ def test_pictures_may_be_thin(tiny: Any, picture: Draw, size: tuple[int, int]) -
 
 def test_a_plan_is_kept_as_json() -> None:
     assert Plan.from_dict({**vars(PLAN), "layers": list(PLAN.layers), "passes": [1, 0]}) == PLAN
+
+
+def test_half_precision_is_for_the_layers_alone(tiny: Any, picture: Draw) -> None:
+    """Maps from moments in half precision would make five times the difference."""
+    encoder, net, photograph = tiny("average", dtype=torch.float32), network().float(), picture(64, 80).float()
+    looks = look_at(encoder, [picture(40, 40, 1).float()], PLAN.layers, CPU)
+    wish = Wish(looks, torch.tensor([0.5]), torch.ones(1, 1, 1))
+    with torch.no_grad():
+        full = net(encoder, photograph, wish, CPU)
+        half = net(encoder, photograph, wish, Runtime(torch.device("cpu"), torch.bfloat16))
+    assert (full - photograph).abs().mean() > 0.1
+    assert (full - half).abs().mean() < 0.02
