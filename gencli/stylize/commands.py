@@ -215,7 +215,7 @@ def _at_one_look(
     for flag, given in (("--strict", wanted.strict), ("--skip-existing", wanted.skip_existing)):
         if film and given:
             raise UsageError(f"{flag} is for pictures, and this is a film", "leave it out")
-    runtime = common.start(mixed=True)
+    runtime = common.start()
     if wanted.model:
         network = painting.load(wanted.model, runtime)
     else:
