@@ -198,10 +198,10 @@ def _at_one_look(
     if unused := sorted(options.given - AT_ONE_LOOK):
         flag = spelling(unused[0])
         raise UsageError(f"{flag} is not for painting at one look", "leave it out, or leave out --fast and --model")
-    if options.style_weight and style and any("=" in one for one in style):
-        raise UsageError("the styles' weights were given twice", "write --style NAME=WEIGHT or --style-weight")
     by_name = wanted.model is not None and painting.knows_names(wanted.model)
     if by_name:
+        if options.style_weight:
+            raise UsageError("--style-weight is for styles that are pictures", "write --style NAME=WEIGHT")
         contents, wishes = pictures, weighted("--style", style or [])
     else:
         contents, styles, shares = _sort_out(pictures, style, options)

@@ -18,15 +18,16 @@ from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, free_memory, memory_format
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture, Source, loaded
-from gencli.stylize.arbitrary import AnyStyle, Plan, Wish, look_at
+from gencli.stylize.arbitrary import AnyStyle, Looks, Plan, Wish, look_at
 from gencli.stylize.canvas import Canvas
 from gencli.stylize.feedforward import Form, Painter, paint
 from gencli.stylize.options import ANY_STYLE, StyleTraining, StylizeOptions
 
 TILE, LARGER_TILE = 512, 1024  # where the whole does not fit: of a painter, and of a network that sees further
 NEEDED = 1000  # bytes a pixel that a network for any style takes
+MAPS = 6  # feature maps of a painter at full size that are there at once, of the first width
+
 Look: TypeAlias = Callable[[Picture], Image.Image]
-MAPS = 6  # feature maps at full size that are there at once, of the first width
 
 
 @dataclass(frozen=True)
@@ -114,13 +115,20 @@ class AnyTrained:
         its mask is white. Raises UsageError when there is none."""
         if not wishes or not sum(wishes.values()) > 0:
             raise UsageError(f"{self.name} paints in the style of a picture", "name one: --style painting.jpg")
+        styles = [read(style) for style in wishes]
+        # with the photograph's colours, styles differ from picture to picture
+        looks = None if options.keep_color else self._looks(Canvas(styles[0], styles, [], options, self.runtime))
         return partial(
             self.painted,
-            styles=[read(style) for style in wishes],
+            styles=styles,
             weights=[*wishes.values()],
             masks=[read(mask) for mask in masks],
             options=options,
+            looks=looks,
         )
+
+    def _looks(self, canvas: Canvas) -> Looks:
+        return look_at(self.encoder, canvas.at(canvas.options.size).styles, self.net.plan.layers, self.runtime)
 
     def painted(
         self,
@@ -129,19 +137,20 @@ class AnyTrained:
         weights: Sequence[float],
         masks: Sequence[Picture],
         options: StylizeOptions,
+        looks: Looks | None = None,
     ) -> Image.Image:
         """A photograph painted in styles: the photograph's ratio and transparency, `options.size` pixels on its longest
-        side."""
+        side. `looks` are the styles as the encoder sees them, if that is known already."""
         canvas = Canvas(picture, styles, masks, options, self.runtime)
         scale = canvas.at(options.size)
         if options.strength == 0:
             return canvas.render(scale.content)
-        looks = look_at(self.encoder, scale.styles, self.net.plan.layers, self.runtime)
         shares, regions = torch.tensor([[weights]], device=self.runtime.device) / sum(weights), None
         if scale.masks:
             regions = torch.cat(scale.masks)[:, 0]
             regions = regions / regions.sum(0).clamp_min(1)
             shares = torch.eye(len(regions), device=self.runtime.device)[None]
+        looks = looks or self._looks(canvas)
         wish = Wish(looks, torch.full((1,), options.strength, device=self.runtime.device), shares, regions)
         with torch.no_grad():
             tile = options.tile or self._tile(scale.content)
@@ -193,7 +202,7 @@ def knowing(styles: Collection[str], runtime: Runtime, *, any_style: bool = Fals
 
     Raises GencliError, which names the styles there are painters for, when there is none.
     """
-    there = [model for model in store.models("stylize") if model.state in {"finished", "training"}]
+    there = [model for model in store.models("stylize") if model.state != "damaged" and model.weights.is_file()]
     there = [*sorted(there, key=lambda model: -model.modified), *store.built_in("stylize")]
     painters = [model for model in there if model.config.get("kind") != ANY_STYLE]
     able = [model for model in painters if not any_style and {*styles} <= {*model.config.get("styles", ())}]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -137,15 +138,15 @@ class PaintingRecipe(Recipe):
         some = held_out.spread(SHOWN).pictures.to(runtime.device).float() / 255
         self.shown = F.interpolate(some, (options.size, options.size), mode="area")
 
+    @abstractmethod
     def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
         """Of photographs (N, 3, H, W), one after another what is to be minimised, `loss` (0-dim), and the distances of
         what was painted from the styles and from the photographs, `style` and `content` (N,)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def of_shown(self) -> tuple[Tensor, Tensor, Tensor]:
         """What the network as it is kept makes of the photographs that are shown, at the usual strength: pictures
         (N, 3, H, W) and their distances (N,)."""
-        raise NotImplementedError
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         self.net.zero_grad()

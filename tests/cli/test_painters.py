@@ -94,6 +94,7 @@ def test_the_painter_that_knows_a_style_is_found(trained: Path, run_gencli: RunG
             ["photos", "--model", "both", "--style", "other", "--iterations", "3"],
             "--iterations is not for painting at one look",
         ),
+        (["photos", "--model", "both", "--style", "other", "--style-weight", "2"], "write --style NAME=WEIGHT"),
         (["photos/p00.jpg", "painting.png", "--strict"], "--strict is for painting at one look"),
         (["empty", "--model", "both", "--style", "other"], "there are no pictures in empty"),
         (["photos/none.jpg", "--model", "both", "--style", "other"], "none.jpg"),
