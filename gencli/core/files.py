@@ -11,6 +11,7 @@ from typing import Any, BinaryIO
 
 import gencli
 from gencli.core.errors import GencliError
+from gencli.core.signals import held_back
 
 
 def home() -> Path:
@@ -43,15 +44,17 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises GencliError when the folder or the file cannot be written.
     """
+    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
-    except OSError as error:
-        raise GencliError(
-            f"cannot write {path}: {error.strerror or error}", "choose a folder you may write to"
-        ) from error
-    temporary = Path(name)
-    try:
+        with held_back():  # a Ctrl-C between the making of the file and its name would leave it behind
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".part")
+            except OSError as error:
+                raise GencliError(
+                    f"cannot write {path}: {error.strerror or error}", "choose a folder you may write to"
+                ) from error
+            temporary = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             write(file)
             file.flush()
@@ -66,7 +69,8 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
             f"cannot write {path}: {error.strerror or error}", "is the disk full, or the folder read-only?"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary:
+            temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -34,3 +36,20 @@ class StopRequest:
         if self.asked and number == signal.SIGINT:  # torchrun repeats SIGTERM; only a person repeats Ctrl-C
             raise KeyboardInterrupt
         self.asked = True
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Ctrl-C waits while it is open, for what must not be left half done, and takes only an instant."""
+    before = signal.getsignal(signal.SIGINT)
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[tuple[int, FrameType | None]] = []
+    signal.signal(signal.SIGINT, lambda *signalled: came.append(signalled))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        for number, frame in came[:1]:
+            before(number, frame)
