@@ -35,31 +35,36 @@ from gencli.stylize.losses import Moments, content_weight, positions
 from gencli.stylize.objective import TINY
 
 FLAT = 1e-3  # features vary by such a share of the style's mean variance at least: what is flat is not blown up
+LEAST = 0.05  # statistics of styles are taken to vary by so much at least
+OWN = 0.1  # how much styles differ in their norms in the beginning
 DARKEST = 0.02  # a canvas is kept so far from black and white that changes of its logit show
 
 
 @dataclass(frozen=True)
 class Plan:
     """How a network is built. Of each level, finest first: the encoder's `layers`, their `channels`, the `units` in
-    which their errors are measured, and the decoder's `widths`, residual `blocks` and maps of `noise`. Then the side in
-    pixels of the last convolution; of each of the `passes` how often the picture is made half as large for it; and how
-    many numbers a style's `code` has."""
+    which their errors are measured, and the decoder's `widths` and maps of `noise`. The side in pixels of the last
+    convolution. Of each of the `passes` how often the picture is made half as large for it, and the decoder's residual
+    `blocks` at each level, as far down as it looks. How many numbers a style's `code` has."""
 
     layers: tuple[str, ...] = (INPUT, "conv2_1", "conv3_1", "conv4_1", "conv5_1")
     channels: tuple[int, ...] = (3, 64, 128, 192, 256)
     units: tuple[float, ...] = (2.0, 1.0, 1.25, 1.4, 1.2)
     widths: tuple[int, ...] = (16, 32, 64, 96, 64)
-    blocks: tuple[int, ...] = (0, 1, 2, 2, 1)
     noise: tuple[int, ...] = (2, 8, 8, 8, 8)
     ends: int = 5
     passes: tuple[int, ...] = (1, 0)
+    blocks: tuple[tuple[int, ...], ...] = ((0, 1, 2, 2, 1), (0, 2))
     code: int = 48
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Plan:
         """What `dataclasses.asdict` made, and JSON kept."""
-        made: dict[str, Any] = {name: tuple(it) if isinstance(it, list) else it for name, it in values.items()}
-        return cls(**made)
+        return cls(**{name: _tuples(value) for name, value in values.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
@@ -101,20 +106,21 @@ Map: TypeAlias = tuple[Tensor, Tensor]  # matrices (N, R, C, C) and offsets (N, 
 
 
 class Level(nn.Module):
-    """Errors at one size (N, 2 C, h, w), noise, and what was found below, to features (N, `width`, h, w).
+    """What is seen at one size, noise, and what was found below, to features (N, `width`, h, w).
 
-    The norms have a row for all styles and one for each number of a style's code.
+    `errors` (`width`, 2 C) is what it makes of how far C features of the canvas are from the style, and how far from
+    those of the photograph in the style. The norms have a row for all styles and one for each number of a style's code.
     """
 
     def __init__(self, channels: int, rest: int, width: int, blocks: int, rows: int) -> None:
         super().__init__()
-        self.errors = nn.Conv2d(2 * channels, width, 3, 1, 1, padding_mode="reflect", bias=not rows)
-        self.rest = nn.Conv2d(rest, width, 3, 1, 1, padding_mode="reflect", bias=False)
+        self.errors = nn.Parameter(torch.zeros(width, 2 * channels))
+        self.rest = nn.Conv2d(rest, width, 3, 1, 1, padding_mode="reflect", bias=not rows)
         self.norm = StyleNorm(rows, width) if rows else None
         self.blocks = nn.ModuleList(Block(rows, width) for _ in range(blocks))
 
     def forward(self, seen: Tensor, noise: Tensor, below: Tensor | None, code: Tensor) -> Tensor:
-        """`seen` is what `errors` made, `below` comes from the level below, if there is one."""
+        """`seen` (N, `width`, h, w) is what `errors` made, `below` comes from the level below, if there is one."""
         rest = noise
         if below is not None:
             rest = torch.cat([noise, F.interpolate(below, size=noise.shape[-2:], mode="nearest")], 1)
@@ -131,13 +137,18 @@ class Decoder(nn.Module):
     At the full size nothing is normalised, so that it can be computed piece by piece.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, blocks: Sequence[int]) -> None:
         super().__init__()
+        below = (*plan.widths[1 : len(blocks)], 0)
         self.levels = nn.ModuleList(
-            Level(channels, noise + below, width, blocks, 1 + plan.code if depth else 0)
-            for depth, (channels, noise, below, width, blocks) in enumerate(
-                zip(plan.channels, plan.noise, (*plan.widths[1:], 0), plan.widths, plan.blocks, strict=True)
+            Level(
+                plan.channels[depth],
+                plan.noise[depth] + below[depth],
+                plan.widths[depth],
+                blocks[depth],
+                1 + plan.code if depth else 0,
             )
+            for depth in range(len(blocks))
         )
         self.last = nn.Conv2d(plan.widths[0], 3, plan.ends, 1, plan.ends // 2, padding_mode="reflect")
 
@@ -160,13 +171,22 @@ class Decoder(nn.Module):
 
 
 class AnyStyle(nn.Module):
-    """Photographs (N, 3, H, W) in [0, 1] to paintings in the styles that are wished for."""
+    """Photographs (N, 3, H, W) in [0, 1] to paintings in the styles that are wished for.
+
+    `usual` and `vary` are the mean and the deviation of styles' statistics.
+    """
+
+    usual: Tensor
+    vary: Tensor
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
-        self.code = nn.Linear(2 * sum(plan.channels), plan.code)
-        self.decoders = nn.ModuleList(Decoder(plan) for _ in plan.passes)
+        statistics = 2 * sum(plan.channels)
+        self.register_buffer("usual", torch.zeros(statistics))
+        self.register_buffer("vary", torch.ones(statistics))
+        self.code = nn.Linear(statistics, plan.code)
+        self.decoders = nn.ModuleList(Decoder(plan, blocks) for blocks in plan.blocks)
 
     def forward(
         self,
@@ -215,13 +235,18 @@ class AnyStyle(nn.Module):
 
     def codes(self, wish: Wish) -> Tensor:
         """A 1, and the codes of the styles that are wished for, or the mixture of theirs: (N, 1 + `code`)."""
-        numbers = []
-        for layer, unit in zip(self.plan.layers, self.plan.units, strict=True):
-            deviation = wish.looks.root[layer].square().sum(-1).sqrt()
-            numbers += [unit * wish.looks.mean[layer], unit * deviation]
-        of_styles = torch.tanh(self.code(torch.cat(numbers, -1).to(self.code.weight)))
+        found = (self.statistics(wish.looks).to(self.vary) - self.usual) / self.vary
+        of_styles = torch.tanh(self.code(found))
         mixed = torch.einsum("ns,nsk->nk", wish.mixture().to(of_styles), of_styles)
         return F.pad(mixed, (1, 0), value=1.0)
+
+    def statistics(self, looks: Looks) -> Tensor:
+        """Of styles (N, S, …) the means and the deviations of the features at each level, each in its unit."""
+        numbers = []
+        for layer, unit in zip(self.plan.layers, self.plan.units, strict=True):
+            deviation = looks.root[layer].square().sum(-1).sqrt()
+            numbers += [unit * looks.mean[layer], unit * deviation]
+        return torch.cat(numbers, -1)
 
     def _recoloring(self, pictures: Tensor, wish: Wish) -> Tensor:
         """What is to be added to photographs so that they have the styles' colours, as far as they are to come."""
@@ -230,21 +255,26 @@ class AnyStyle(nn.Module):
         return moved(colors, maps, regions).to(pictures)
 
 
-def initialise(net: AnyStyle, draw: torch.Generator) -> None:
-    """Normal weights after He et al. 2015; of the last layers zeros: no change to begin with, and no style has norms of
-    its own."""
+def initialise(net: AnyStyle, draw: torch.Generator, styles: Looks) -> None:
+    """Normal weights after He et al. 2015; of the last layers zeros: no change to begin with. `styles` (1, S, …) are
+    examples."""
     with torch.no_grad():
+        # what styles have in common says nothing: codes of raw statistics are all alike, and so would be the strokes
+        found = net.statistics(styles)[0]
+        net.usual.copy_(found.mean(0))
+        net.vary.copy_(found.std(0, correction=0).clamp_min(LEAST))
         net.code.weight.normal_(0, net.code.in_features**-0.5, generator=draw)
         net.code.bias.zero_()
         for module in net.modules():
             if isinstance(module, StyleNorm):
-                module.scale[1:] = 0
+                module.scale[1:].normal_(0, OWN, generator=draw)
+                module.shift[1:].normal_(0, OWN, generator=draw)
             if isinstance(module, Level):
-                fan_in = module.errors.weight[0].numel() + module.rest.weight[0].numel()
-                module.errors.weight.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
+                fan_in = module.errors[0].numel() + module.rest.weight[0].numel()
+                module.errors.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
                 module.rest.weight.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
-                if module.errors.bias is not None:
-                    module.errors.bias.zero_()
+                if module.rest.bias is not None:
+                    module.rest.bias.zero_()
             elif isinstance(module, Block):
                 for layer in (module.first, module.second):
                     fan_in = layer.convolution.weight[0].numel()
@@ -264,6 +294,11 @@ def look_at(encoder: Backbone, styles: Sequence[Tensor], layers: Sequence[str], 
     means = {layer: torch.stack([one.mean for one in each])[None] for layer, each in found.items()}
     roots = {layer: matrix_root(torch.stack([one.covariance for one in each]))[None] for layer, each in found.items()}
     return Looks(means, roots)
+
+
+def everywhere(regions: Tensor | None) -> Tensor | None:
+    """Regions (R, h, w), and what they leave: (R + 1, h, w)."""
+    return None if regions is None else torch.cat([regions, 1 - regions.sum(0, keepdim=True)])
 
 
 def even(regions: Tensor) -> Tensor:
@@ -305,6 +340,25 @@ def moved(features: Tensor, maps: Map, regions: Tensor | None) -> Tensor:
     return total
 
 
+def errors(weight: Tensor, unit: float, of_canvas: Map, of_photographs: Map, *, masked: bool = False) -> Map:
+    """Maps from features of the canvas and of the photographs, one after another, to what a level makes of how far the
+    canvas is from the style, and from the photographs in the style. All of that is linear, and done at once.
+
+    With regions the last of the maps is for where there is none.
+    """
+    style, content = widened(weight).chunk(2, -1)
+    eye = unit * torch.eye(style.shape[-1], dtype=style.dtype, device=style.device)
+    (to_style, there), (photographs_to_style, wanted) = (
+        tuple(part.to(style) for part in one) for one in (of_canvas, of_photographs)
+    )
+    matrix = torch.cat([style @ to_style - content @ eye, content @ (photographs_to_style + eye)], -1)
+    offset = there @ style.mT + wanted @ content.mT
+    if masked:
+        nowhere = torch.cat([-content @ eye, content @ eye], -1).expand_as(matrix[:, :1])
+        matrix, offset = torch.cat([matrix, nowhere], 1), F.pad(offset, (0, 0, 0, 1))
+    return matrix, offset
+
+
 @dataclass(frozen=True)
 class Pass:
     """One pass over pictures of one size; in tiles, where `tile` says so and they are larger."""
@@ -318,14 +372,19 @@ class Pass:
     draw: torch.Generator
     tile: int | None
 
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """Those it looks at."""
+        return self.plan.layers[: len(self.decoder.levels)]
+
     def __call__(self, canvas: Tensor, photographs: Tensor) -> Tensor:
         """The change of the canvas's logit (N, 3, h, w)."""
         height, width = canvas.shape[-2:]
-        deepest = self.encoder.reach(self.plan.layers[-1])[0]
+        deepest = self.encoder.reach(self.layers[-1])[0]
         pictures = [padded(one, deepest, 2 * deepest) for one in (canvas, photographs)]
         noise, regions = {}, {}
         where = self.wish.at((height, width))
-        for layer, maps in zip(self.plan.layers, self.plan.noise, strict=True):
+        for layer, maps in zip(self.layers, self.plan.noise, strict=False):
             stride = self.encoder.reach(layer)[0]
             size = (pictures[0].shape[-2] // stride, pictures[0].shape[-1] // stride)
             drawn = torch.randn(len(canvas), maps, *size, generator=self.draw, device=self.draw.device)
@@ -338,33 +397,27 @@ class Pass:
 
     def _whole(self, pictures: Sequence[Tensor], noise: Sequence[Tensor], regions: Mapping[str, Tensor]) -> Tensor:
         canvas, photographs = (self._look(one) for one in pictures)
-        maps = []
-        for level, layer in enumerate(self.plan.layers):
+        seen = []
+        for level, layer in enumerate(self.layers):
             shares = None if layer not in regions else even(regions[layer])
-            maps.append([self._maps(level, moments_of(features[layer], shares)) for features in (canvas, photographs)])
+            maps = [self._maps(level, moments_of(features[layer], shares)) for features in (canvas, photographs)]
+            given = torch.cat([canvas[layer], photographs[layer]], 1)
+            with self.runtime.autocast():
+                seen.append(moved(given, self._errors(level, *maps), everywhere(regions.get(layer))))
         with self.runtime.autocast():
-            seen = [
-                self._seen(level, canvas[layer], photographs[layer], maps[level], regions.get(layer))
-                for level, layer in enumerate(self.plan.layers)
-            ]
             change: Tensor = self.decoder(seen, noise, self.code)
         return change
 
     def _look(self, picture: Tensor) -> dict[str, Tensor]:
         with self.runtime.autocast():  # features alone: moments need the precision
-            return self.encoder(picture, self.plan.layers)
+            return self.encoder(picture, self.layers)
 
     def _maps(self, level: int, moments: Moments) -> Map:
-        return maps_of(moments, self.plan.layers[level], self.wish, self.plan.units[level])
+        return maps_of(moments, self.layers[level], self.wish, self.plan.units[level])
 
-    def _seen(
-        self, level: int, canvas: Tensor, photographs: Tensor, maps: Sequence[Map], regions: Tensor | None
-    ) -> Tensor:
-        """What a level makes of how far the canvas is from the style, and from the photographs in the style."""
-        of_style = moved(canvas, maps[0], regions)
-        of_content = moved(photographs, maps[1], regions) + self.plan.units[level] * (photographs - canvas)
-        found: Tensor = cast("Level", self.decoder.levels[level]).errors(torch.cat([of_style, of_content], 1))
-        return found
+    def _errors(self, level: int, of_canvas: Map, of_photographs: Map) -> Map:
+        weight = cast("Level", self.decoder.levels[level]).errors
+        return errors(weight, self.plan.units[level], of_canvas, of_photographs, masked=self.wish.regions is not None)
 
     # ---------------------------------------------------------------- in tiles
 
@@ -374,22 +427,23 @@ class Pass:
 
         What is whole has the decoder's few channels and at most half the size.
         """
-        layers, size = self.plan.layers, (pictures[0].shape[-2], pictures[0].shape[-1])
+        layers, size = self.layers, (pictures[0].shape[-2], pictures[0].shape[-1])
         reaches = [self.encoder.reach(layer) for layer in layers]
         strides, deepest = [stride for stride, _ in reaches], reaches[-1][0]
         # a position more than the encoder sees, for the decoder's first convolutions
         tiles = windows(*size, self.tile, deepest, max(radius for _, radius in reaches) + deepest)
         shapes = [(size[0] // stride, size[1] // stride) for stride in strides]
+        found = [self._moments_in_tiles(picture, tiles, shapes, regions) for picture in pictures]
         maps = [
-            [self._maps(level, moments) for level, moments in enumerate(found)]
-            for found in (self._moments_in_tiles(picture, tiles, shapes, regions) for picture in pictures)
+            self._errors(level, *(self._maps(level, moments) for moments in both))
+            for level, both in enumerate(zip(*found, strict=True))
         ]
 
         def seen_in(window: Window, level: int, canvas: Tensor, photographs: Tensor) -> Tensor:
             where = regions.get(layers[level])
             where = None if where is None else where[around(window, strides[level])]
             with self.runtime.autocast():
-                return self._seen(level, canvas, photographs, [of[level] for of in maps], where)
+                return moved(torch.cat([canvas, photographs], 1), maps[level], everywhere(where))
 
         seen: list[Tensor] = [pictures[0]]  # in place of the finest
         for window in tiles:
@@ -405,11 +459,12 @@ class Pass:
             below = self.decoder.deeper(seen, noise, self.code)
         change = pictures[0].new_empty(pictures[0].shape)
         for window in tiles:
-            found = seen_in(window, 0, pictures[0][window.outer], pictures[1][window.outer])
+            finest = seen_in(window, 0, pictures[0][window.outer], pictures[1][window.outer])
             with self.runtime.autocast():
-                below_it = below[around(window, strides[1])]
-                found = self.decoder.finest(found, noise[0][window.outer], below_it, self.code)
-            change[window.place(1, size)] = window.core(widened(found)[0], 1, size)
+                finest = self.decoder.finest(
+                    finest, noise[0][window.outer], below[around(window, strides[1])], self.code
+                )
+            change[window.place(1, size)] = window.core(widened(finest)[0], 1, size)
         return change
 
     def _moments_in_tiles(
@@ -423,7 +478,7 @@ class Pass:
         total: list[Moments] = []
         for window in tiles:
             features = self._look(picture[window.outer])
-            for level, (layer, shape) in enumerate(zip(self.plan.layers, shapes, strict=True)):
+            for level, (layer, shape) in enumerate(zip(self.layers, shapes, strict=True)):
                 stride = self.encoder.reach(layer)[0]
                 where = regions.get(layer)
                 shares = picture.new_full((1, *shape), 1 / (shape[0] * shape[1])) if where is None else even(where)

@@ -137,7 +137,7 @@ def _any_style(
     """The training of a network for any style, and how it is built."""
     plan = variety.plan(backbone, styles, options)
     net = AnyStyle(plan)
-    arbitrary.initialise(net, generator(seed))
+    arbitrary.initialise(net, generator(seed), arbitrary.look_at(backbone, styles, plan.layers, runtime))
     return variety.AnyStyleRecipe(net, options, backbone, styles, held_out, runtime, seed), asdict(plan)
 
 

@@ -146,7 +146,7 @@ class StyleTraining(Comparing, Training):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # each step in a style of its own
-        "any": {"any_style": True, "width": 16, "batch_size": 1, "rate": 3e-3},
+        "any": {"any_style": True, "width": 16, "batch_size": 1, "rate": 3e-3, "size": 224},
         # the network of Johnson et al. 2016
         "johnson": {"width": 32, "blocks": 5, "ends": 9, "scales": 1, "noise": 0, "changes": False},
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -12,21 +12,20 @@ from gencli.core.backbones import INPUT, Backbone
 from gencli.core.device import Runtime
 from gencli.core.errors import UsageError
 from gencli.core.images import resize
-from gencli.core.pictures import PictureSet
+from gencli.core.pictures import Batch, PictureSet
 from gencli.stylize.arbitrary import AnyStyle, Looks, Plan, Wish
 from gencli.stylize.options import StyleTraining
 from gencli.stylize.training import USUAL, Comparison, PaintingRecipe, Styles
 
-AS_THEY_ARE = 0.5  # share of the steps with a style picture as it was given
-PHOTOGRAPHS = 0.2  # of the others, those with a photograph for a style
+AS_THEY_ARE, EASY = 0.6, 0.3  # share of the steps with a style as it was given, which are all in the first part
 LEAST_LEVELS = 3
 LEAST_PART = 0.4  # side of the smallest square cut out of a style, in sides of the whole
 PART = 0.75  # side of such squares when they are looked at, in sides of the style pictures
 
 
 class AnyStyleRecipe(PaintingRecipe):
-    """A network for any style. It learns on `pictures` (1, 3, h, w), on parts of them in other colours, and on
-    photographs as if they were styles."""
+    """A network for any style. It learns on `pictures` (1, 3, h, w), and by and by on parts of them in
+    other colours."""
 
     net: AnyStyle
 
@@ -43,29 +42,31 @@ class AnyStyleRecipe(PaintingRecipe):
         super().__init__(net, options, Comparison(options, encoder, runtime), held_out, runtime, seed)
         self.encoder, self.pictures = encoder, pictures
         self.given = [self.study(picture) for picture in pictures]
+        self.progress = 0.0
         self.shown_styles = [self.given[index % len(pictures)] for index in range(len(self.shown))]
+
+    def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
+        self.progress = progress
+        return super().step(batch, progress)
 
     def study(self, picture: Tensor) -> Styles:
         return self.comparison.study([picture], self.net.plan.layers)
 
     def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
         strengths = self.strengths(len(photographs))
-        styles = Styles.together([self.drawn(photographs) for _ in photographs])
+        styles = Styles.together([self.drawn() for _ in photographs])
         painted = self.net(self.encoder, photographs, wish(styles, strengths), self.runtime, self.luck)
         yield self.parts(painted, *self.comparison(painted, photographs, styles), strengths)
 
-    def drawn(self, photographs: Tensor) -> Styles:
+    def drawn(self) -> Styles:
         """A style by chance."""
-        numbers = torch.rand(8, generator=self.luck, device=self.luck.device).tolist()
+        numbers = torch.rand(7, generator=self.luck, device=self.luck.device).tolist()
         which = int(numbers[1] * len(self.pictures))
-        if numbers[0] < AS_THEY_ARE:
+        if numbers[0] < 1 - (1 - AS_THEY_ARE) * min(1.0, self.progress / EASY):
             return self.given[which]
-        if numbers[2] < PHOTOGRAPHS:
-            picture = photographs[:1].roll(1, -1)
-        else:
-            picture = part(self.pictures[which], round(PART * self.options.style_size), numbers[3:6])
+        picture = part(self.pictures[which], round(PART * self.options.style_size), numbers[2:5])
         order = torch.randperm(3, generator=self.luck, device=self.luck.device)
-        return self.study(recolored(picture[:, order], numbers[6:8]))
+        return self.study(recolored(picture[:, order], numbers[5:7]))
 
     @torch.no_grad()
     def of_shown(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -122,7 +123,7 @@ def plan(encoder: Backbone, styles: Sequence[Tensor], options: StyleTraining) ->
         channels=tuple(channels[layer] for layer in layers),
         units=tuple((sum(each[layer] for each in squares) / len(squares)) ** -0.5 for layer in layers),
         widths=tuple(options.width * width // usual.widths[0] for width in usual.widths[: len(layers)]),
-        blocks=usual.blocks[: len(layers)],
         noise=usual.noise[: len(layers)],
+        blocks=tuple(blocks[: len(layers)] for blocks in usual.blocks),
         ends=options.ends,
     )
