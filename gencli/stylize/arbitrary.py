@@ -35,8 +35,8 @@ from gencli.stylize.losses import Moments, content_weight, positions
 from gencli.stylize.objective import TINY
 
 FLAT = 1e-3  # features vary by such a share of the style's mean variance at least: what is flat is not blown up
-LEAST = 0.05  # statistics of styles are taken to vary by so much at least
-OWN = 0.1  # how much styles differ in their norms in the beginning
+LEAST = 0.2  # statistics of styles are taken to vary by so much at least
+OWN = 0.7  # how much styles differ in their norms in the beginning
 DARKEST = 0.02  # a canvas is kept so far from black and white that changes of its logit show
 
 
@@ -108,34 +108,36 @@ Map: TypeAlias = tuple[Tensor, Tensor]  # matrices (N, R, C, C) and offsets (N, 
 class Level(nn.Module):
     """What is seen at one size, noise, and what was found below, to features (N, `width`, h, w).
 
-    `errors` (`width`, 2 C) is what it makes of how far C features of the canvas are from the style, and how far from
-    those of the photograph in the style. The norms have a row for all styles and one for each number of a style's code.
+    `errors` (`width`, 2 C, 3, 3) is the convolution of how far C features of the canvas are from the style, and how far
+    from those of the photograph in the style. The norms have a row for all styles and one for each number of a style's
+    code.
     """
 
     def __init__(self, channels: int, rest: int, width: int, blocks: int, rows: int) -> None:
         super().__init__()
-        self.errors = nn.Parameter(torch.zeros(width, 2 * channels))
-        self.rest = nn.Conv2d(rest, width, 3, 1, 1, padding_mode="reflect", bias=not rows)
-        self.norm = StyleNorm(rows, width) if rows else None
+        self.errors = nn.Parameter(torch.zeros(width, 2 * channels, 3, 3))
+        self.rest = nn.Conv2d(rest, width, 3, 1, 1, padding_mode="reflect", bias=False)
+        self.norm = StyleNorm(rows, width)
         self.blocks = nn.ModuleList(Block(rows, width) for _ in range(blocks))
 
     def forward(self, seen: Tensor, noise: Tensor, below: Tensor | None, code: Tensor) -> Tensor:
         """`seen` (N, `width`, h, w) is what `errors` made, `below` comes from the level below, if there is one."""
-        rest = noise
-        if below is not None:
-            rest = torch.cat([noise, F.interpolate(below, size=noise.shape[-2:], mode="nearest")], 1)
-        x = seen + self.rest(rest)
-        x = (x if self.norm is None else self.norm(x, code)).relu_()
+        x = self.norm(self.together(seen, noise, below), code).relu_()
         for block in self.blocks:
             x = block(x, code)
         return x
 
+    def together(self, seen: Tensor, noise: Tensor, below: Tensor | None) -> Tensor:
+        """What comes to the first norm."""
+        rest = noise
+        if below is not None:
+            rest = torch.cat([noise, F.interpolate(below, size=noise.shape[-2:], mode="nearest")], 1)
+        found: Tensor = seen + self.rest(rest)
+        return found
+
 
 class Decoder(nn.Module):
-    """Errors at each level to a change of the picture's logit, for styles of such codes (N, 1 + `code`): one pass.
-
-    At the full size nothing is normalised, so that it can be computed piece by piece.
-    """
+    """Errors at each level to a change of the picture's logit, for styles of such codes (N, 1 + `code`): one pass."""
 
     def __init__(self, plan: Plan, blocks: Sequence[int]) -> None:
         super().__init__()
@@ -146,7 +148,7 @@ class Decoder(nn.Module):
                 plan.noise[depth] + below[depth],
                 plan.widths[depth],
                 blocks[depth],
-                1 + plan.code if depth else 0,
+                1 + plan.code,
             )
             for depth in range(len(blocks))
         )
@@ -154,7 +156,7 @@ class Decoder(nn.Module):
 
     def forward(self, seen: Sequence[Tensor], noise: Sequence[Tensor], code: Tensor) -> Tensor:
         """`seen` is what the levels' `errors` made."""
-        return self.finest(seen[0], noise[0], self.deeper(seen, noise, code), code)
+        return self.finest(seen[0], noise[0].to(seen[0]), self.deeper(seen, noise, code), code)
 
     def deeper(self, seen: Sequence[Tensor], noise: Sequence[Tensor], code: Tensor) -> Tensor:
         """Features of the level below the finest."""
@@ -166,7 +168,7 @@ class Decoder(nn.Module):
 
     def finest(self, seen: Tensor, noise: Tensor, below: Tensor, code: Tensor) -> Tensor:
         """The change, from what is seen at the finest level and the features of the level below it."""
-        found: Tensor = self.last(self.levels[0](seen, noise.to(seen), below, code))
+        found: Tensor = self.last(self.levels[0](seen, noise, below, code))
         return found
 
 
@@ -236,7 +238,7 @@ class AnyStyle(nn.Module):
     def codes(self, wish: Wish) -> Tensor:
         """A 1, and the codes of the styles that are wished for, or the mixture of theirs: (N, 1 + `code`)."""
         found = (self.statistics(wish.looks).to(self.vary) - self.usual) / self.vary
-        of_styles = torch.tanh(self.code(found))
+        of_styles = torch.tanh(self.code(found)) / self.plan.code**0.5  # or its rows together would learn too fast
         mixed = torch.einsum("ns,nsk->nk", wish.mixture().to(of_styles), of_styles)
         return F.pad(mixed, (1, 0), value=1.0)
 
@@ -273,8 +275,6 @@ def initialise(net: AnyStyle, draw: torch.Generator, styles: Looks) -> None:
                 fan_in = module.errors[0].numel() + module.rest.weight[0].numel()
                 module.errors.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
                 module.rest.weight.normal_(0, (2 / fan_in) ** 0.5, generator=draw)
-                if module.rest.bias is not None:
-                    module.rest.bias.zero_()
             elif isinstance(module, Block):
                 for layer in (module.first, module.second):
                     fan_in = layer.convolution.weight[0].numel()
@@ -341,22 +341,45 @@ def moved(features: Tensor, maps: Map, regions: Tensor | None) -> Tensor:
 
 
 def errors(weight: Tensor, unit: float, of_canvas: Map, of_photographs: Map, *, masked: bool = False) -> Map:
-    """Maps from features of the canvas and of the photographs, one after another, to what a level makes of how far the
-    canvas is from the style, and from the photographs in the style. All of that is linear, and done at once.
+    """Kernels (N, R, D, 2 C, 3, 3) and offsets (N, R, D) for features of the canvas and of the photographs, one after
+    another: the convolution with `weight` (D, 2 C, 3, 3) of how far the canvas is from the style, and from the
+    photographs in the style. All of that is linear, and done at once.
 
-    With regions the last of the maps is for where there is none.
+    With regions the last of them is for where there is none.
     """
-    style, content = widened(weight).chunk(2, -1)
-    eye = unit * torch.eye(style.shape[-1], dtype=style.dtype, device=style.device)
+    style, content = widened(weight).chunk(2, 1)
+    eye = unit * torch.eye(style.shape[1], dtype=style.dtype, device=style.device)
     (to_style, there), (photographs_to_style, wanted) = (
         tuple(part.to(style) for part in one) for one in (of_canvas, of_photographs)
     )
-    matrix = torch.cat([style @ to_style - content @ eye, content @ (photographs_to_style + eye)], -1)
-    offset = there @ style.mT + wanted @ content.mT
+    together = "dcyx,nrck->nrdkyx"
+    kernels = torch.cat(
+        [
+            torch.einsum(together, style, to_style) - unit * content,
+            torch.einsum(together, content, photographs_to_style + eye),
+        ],
+        3,
+    )
+    offset = there @ style.sum((2, 3)).mT + wanted @ content.sum((2, 3)).mT
     if masked:
-        nowhere = torch.cat([-content @ eye, content @ eye], -1).expand_as(matrix[:, :1])
-        matrix, offset = torch.cat([matrix, nowhere], 1), F.pad(offset, (0, 0, 0, 1))
-    return matrix, offset
+        nowhere = unit * torch.cat([-content, content], 1).expand_as(kernels[:, :1])
+        kernels, offset = torch.cat([kernels, nowhere], 1), F.pad(offset, (0, 0, 0, 1))
+    return kernels, offset
+
+
+def convolved(features: Tensor, maps: Map, regions: Tensor | None) -> Tensor:
+    """Features (N, C, h, w) convolved with `kernels` (N, R, D, C, 3, 3), offsets added: of each region its own where it
+    is, (N, D, h, w)."""
+    count = len(features)
+    apart = F.pad(features, (1, 1, 1, 1), mode="reflect").flatten(0, 1)[None]
+    total = None
+    for region, (kernels, offset) in enumerate(zip(*(one.to(features).unbind(1) for one in maps), strict=True)):
+        found = F.conv2d(apart, kernels.flatten(0, 1), offset.flatten(), groups=count)
+        found = found.unflatten(1, (count, -1)).squeeze(0)
+        found = found if regions is None else found * regions[region].to(found)
+        total = found if total is None else total + found
+    assert total is not None
+    return total
 
 
 @dataclass(frozen=True)
@@ -403,7 +426,7 @@ class Pass:
             maps = [self._maps(level, moments_of(features[layer], shares)) for features in (canvas, photographs)]
             given = torch.cat([canvas[layer], photographs[layer]], 1)
             with self.runtime.autocast():
-                seen.append(moved(given, self._errors(level, *maps), everywhere(regions.get(layer))))
+                seen.append(convolved(given, self._errors(level, *maps), everywhere(regions.get(layer))))
         with self.runtime.autocast():
             change: Tensor = self.decoder(seen, noise, self.code)
         return change
@@ -443,7 +466,7 @@ class Pass:
             where = regions.get(layers[level])
             where = None if where is None else where[around(window, strides[level])]
             with self.runtime.autocast():
-                return moved(torch.cat([canvas, photographs], 1), maps[level], everywhere(where))
+                return convolved(torch.cat([canvas, photographs], 1), maps[level], everywhere(where))
 
         seen: list[Tensor] = [pictures[0]]  # in place of the finest
         for window in tiles:
@@ -457,14 +480,29 @@ class Pass:
                 )
         with self.runtime.autocast():
             below = self.decoder.deeper(seen, noise, self.code)
-        change = pictures[0].new_empty(pictures[0].shape)
-        for window in tiles:
-            finest = seen_in(window, 0, pictures[0][window.outer], pictures[1][window.outer])
+        finest = cast("Level", self.decoder.levels[0])
+
+        def parts() -> Iterator[tuple[Window, tuple[Tensor, Tensor, Tensor]]]:
+            for window in tiles:
+                found = seen_in(window, 0, pictures[0][window.outer], pictures[1][window.outer])
+                yield window, (found, noise[0][window.outer].to(found), below[around(window, strides[1])])
+
+        # a norm needs the whole picture's mean and variance
+        total = pictures[0].new_zeros(2, self.plan.widths[0], dtype=torch.float64)
+        for window, given in parts():
             with self.runtime.autocast():
-                finest = self.decoder.finest(
-                    finest, noise[0][window.outer], below[around(window, strides[1])], self.code
-                )
-            change[window.place(1, size)] = window.core(widened(finest)[0], 1, size)
+                x = window.core(finest.together(*given)[0], 1, size).double()
+            total += torch.stack((x.sum((-2, -1)), x.square().sum((-2, -1))))
+        mean, square = total / (size[0] * size[1])
+        finest.norm.known = mean.to(pictures[0]), (square - mean.square()).to(pictures[0])
+        change = pictures[0].new_empty(pictures[0].shape)
+        try:
+            for window, given in parts():
+                with self.runtime.autocast():
+                    made = self.decoder.finest(*given, self.code)
+                change[window.place(1, size)] = window.core(widened(made)[0], 1, size)
+        finally:
+            finest.norm.known = None
         return change
 
     def _moments_in_tiles(

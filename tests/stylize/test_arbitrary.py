@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from gencli.core.backbones import INPUT, Backbone
@@ -104,18 +105,19 @@ def test_what_a_level_sees(picture: Draw) -> None:
     canvas, photograph, style = picture(24, 32), picture(24, 32, 1), picture(20, 20, 2)
     mean, covariance = spread(style.flatten(2))
     looks = Looks({"x": mean[..., 0][:, None]}, {"x": matrix_root(covariance)[:, None]})
-    region = torch.linspace(1, 0, 32, dtype=torch.float64).expand(1, 24, -1)
+    region = torch.full((1, 24, 32), 0.6, dtype=torch.float64)
     one = torch.ones(1, dtype=torch.float64)
     wish = Wish(looks, one / 2, one[None, None], region)
-    weight = torch.randn(5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    weight = torch.randn(5, 6, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for where in (None, region):
         shares = None if where is None else arbitrary.even(where)
         maps = [maps_of(moments_of(one, shares), "x", wish, 1.3) for one in (canvas, photograph)]
         of_style = moved(canvas, maps[0], where)
         of_photograph = moved(photograph, maps[1], where) + 1.3 * (photograph - canvas)
-        wanted = torch.einsum("dc,nchw->ndhw", weight, torch.cat([of_style, of_photograph], 1))
+        wanted = F.conv2d(torch.cat([of_style, of_photograph], 1), weight)
         together = arbitrary.errors(weight, 1.3, *maps, masked=where is not None)
-        found = moved(torch.cat([canvas, photograph], 1), together, arbitrary.everywhere(where))
+        given = torch.cat([canvas, photograph], 1)
+        found = arbitrary.convolved(given, together, arbitrary.everywhere(where))[..., 1:-1, 1:-1]
         torch.testing.assert_close(found, wanted)
 
 
