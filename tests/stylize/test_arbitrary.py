@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -131,6 +131,24 @@ def test_a_new_network_only_moves_the_colours(tiny: Any, picture: Draw) -> None:
         torch.testing.assert_close(found, wanted, atol=5e-3, rtol=0)
     half = net(encoder, photograph, wishing(encoder, [style], 1.0, strength=0.5), CPU)
     assert 0.01 < (half - photograph).abs().mean() < (recolored - photograph).abs().mean()
+
+
+def test_codes_tell_styles_apart() -> None:
+    """From the beginning, though their statistics are alike; and a mixture's lies between."""
+    net, looks = AnyStyle(replace(PLAN, code=48)), some_looks()
+    near = Looks(looks.mean, {layer: 1 + 0.3 * root for layer, root in looks.root.items()})
+    arbitrary.initialise(net, generator(0), near)
+    of_statistics = net.statistics(near)[0]
+
+    def wish(*shares: float) -> Wish:
+        return Wish(near, torch.ones(1), torch.tensor([[shares]]))
+
+    codes = torch.cat([net.codes(wish(*row)) for row in torch.eye(3).tolist()])
+    assert (codes[:, 0] == 1).all() and codes.shape == (3, 49)
+    for first, second in ((0, 1), (1, 2), (0, 2)):
+        assert F.cosine_similarity(of_statistics[first], of_statistics[second], 0) > 0.8
+        assert F.cosine_similarity(codes[first, 1:], codes[second, 1:], 0) < 0.3
+    torch.testing.assert_close(net.codes(wish(0.25, 0.75, 0.0))[0], 0.25 * codes[0] + 0.75 * codes[1])
 
 
 @pytest.mark.parametrize("size", [(70, 101), (64, 128), (33, 150)])
