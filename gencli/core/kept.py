@@ -22,7 +22,7 @@ MADE_BY, SEED = "Made by", "Seed"  # the texts of a frame's file that say how it
 class Frames:
     """Frames kept as files while a film is made, so that an interrupted one can be gone on with.
 
-    `count` of them are there, dreamt with `seed`. `folder` None keeps none.
+    `count` of them are there, made with `seed`. `folder` None keeps none.
     """
 
     folder: Path | None
@@ -33,16 +33,18 @@ class Frames:
     @classmethod
     def begin(
         cls,
-        folder: Path | None,
+        film: Path | None,
         made_by: Mapping[str, Any],
         seed: int | None,
         new_seed: Callable[[], int],
         resume: bool,
     ) -> Frames:
-        """Those in a folder, or none yet; what they were not dreamt with is drawn by `new_seed` where it is not given.
+        """Those of a film that is to be written there, in a folder beside it, or none yet. A seed that is not given is
+        theirs, or drawn by `new_seed`.
 
         Raises UsageError where there are frames and `resume` is not wanted, or where they were made otherwise.
         """
+        folder = film and film.with_name(film.name + ".frames")
         frames = cls(folder, json.dumps(made_by, sort_keys=True), 0)
         while folder and frames._path(frames.count + 1).is_file():
             frames.count += 1

@@ -134,10 +134,9 @@ def _film(
     if mask and not isinstance(shown, Clip):
         raise UsageError("--mask is for photographs and films, not for a zoom", "leave one out")
     place = animations.plan(images.stem(source), output, suffix="dream", format=format)
-    path = place.target.path
     made_by = {"source": source, "mask": mask and mask.name, **options.to_dict(), **motion.to_dict()}
     kept = Frames.begin(
-        path and path.with_name(path.name + ".frames"),
+        place.target.path,
         {name: value for name, value in made_by.items() if name not in {"frames", "fps", "resume"}},
         common.seed,
         partial(console.seed, common),

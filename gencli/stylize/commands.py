@@ -266,16 +266,15 @@ def _paint_film(
 
     clip = clips.open_clip(Path(source), wanted.max_pixels)
     place = animations.plan(images.stem(source), wanted.output, suffix=suffix, format=wanted.format)
-    path = place.target.path
     made_by = {"source": source, **record, **options.to_dict(), "temporal": filming.temporal}
-    folder = path and path.with_name(path.name + ".frames")
-    painting = Painting(clip, look, filming.temporal, Frames.begin(folder, made_by, 0, lambda: 0, filming.resume))
+    kept = Frames.begin(place.target.path, made_by, 0, lambda: 0, filming.resume)
+    painting = Painting(clip, look, filming.temporal, kept)
     fps = filming.fps or clip.fps
     with console.bar(f"painting {images.stem(source)}", units="pictures") as bar:
         made = place.write(
             painting.frames(bar.update), outputs.note(), fps=fps, sound=clip.sound if fps == clip.fps else None
         )
-    painting.kept.clear()
+    kept.clear()
     flicker = painting.flicker
     for one in made:
         console.made(one, {"source": source, "fps": fps, "flicker": flicker, **record})

@@ -33,8 +33,8 @@ def dreamer(tiny: Any) -> Dreamer:
     return Dreamer(DreamOptions(size=48, steps=2, octaves=1, layer={"conv2_2": 1.0}), backbone=backbone)
 
 
-def kept(folder: Path | None, resume: bool = False, seed: int | None = 5, **made_by: Any) -> Frames:
-    return Frames.begin(folder, made_by, seed, lambda: 7, resume)
+def kept(path: Path | None, resume: bool = False, seed: int | None = 5, **made_by: Any) -> Frames:
+    return Frames.begin(path, made_by, seed, lambda: 7, resume)
 
 
 def test_a_zoom_goes_on_from_its_frames_as_if_never_interrupted(
@@ -47,23 +47,23 @@ def test_a_zoom_goes_on_from_its_frames_as_if_never_interrupted(
 
     whole = [frame.tobytes() for frame in zoomed(kept(None))]
     assert len(set(whole)) == 4
-    interrupted = zoomed(kept(tmp_path / "frames"))
+    interrupted = zoomed(kept(tmp_path / "film.gif"))
     next(interrupted), next(interrupted)
     with pytest.raises(UsageError, match="2 frames of a film that was not finished"):
-        kept(tmp_path / "frames")
+        kept(tmp_path / "film.gif")
     with pytest.raises(UsageError, match="with other options"):
-        kept(tmp_path / "frames", resume=True, zoom=2)
+        kept(tmp_path / "film.gif", resume=True, zoom=2)
     with pytest.raises(UsageError, match="with other options"):
-        kept(tmp_path / "frames", resume=True, seed=6)
-    again = kept(tmp_path / "frames", resume=True, seed=None)
+        kept(tmp_path / "film.gif", resume=True, seed=6)
+    again = kept(tmp_path / "film.gif", resume=True, seed=None)
     assert (again.count, again.seed) == (2, 5)
     assert [frame.tobytes() for frame in zoomed(again)] == whole
     again.clear()
-    assert not (tmp_path / "frames").exists()
+    assert not (tmp_path / "film.gif").exists()
 
 
 def test_without_frames_a_seed_is_drawn(tmp_path: Path) -> None:
-    assert (kept(tmp_path / "frames", seed=None).seed, kept(tmp_path / "frames", seed=0).seed) == (7, 0)
+    assert (kept(tmp_path / "film.gif", seed=None).seed, kept(tmp_path / "film.gif", seed=0).seed) == (7, 0)
 
 
 def test_a_frame_later_the_picture_is_nearer_turned_and_moved() -> None:
@@ -96,8 +96,8 @@ def test_over_a_film_each_dream_begins_with_the_last(dreamer: Dreamer, picture: 
     assert torch.equal(first, alone)
     assert float((last - photograph).abs().mean()) > 1.5 * float((forgotten - photograph).abs().mean())
 
-    parts = film.over(dreamer, clip, None, Motion(blend=0.5), kept(tmp_path / "frames"), unwatched)
+    parts = film.over(dreamer, clip, None, Motion(blend=0.5), kept(tmp_path / "film.gif"), unwatched)
     next(parts)
     whole = [frame.tobytes() for frame in film.over(dreamer, clip, None, Motion(blend=0.5), kept(None), unwatched)]
-    again = film.over(dreamer, clip, None, Motion(blend=0.5), kept(tmp_path / "frames", resume=True), unwatched)
+    again = film.over(dreamer, clip, None, Motion(blend=0.5), kept(tmp_path / "film.gif", resume=True), unwatched)
     assert [frame.tobytes() for frame in again] == whole

@@ -84,9 +84,9 @@ def test_it_is_gone_on_with_as_if_never_interrupted(picture: Draw, tmp_path: Pat
         return images.to_pillow(1 - picture.rgb)
 
     whole = [frame.tobytes() for frame in frames(Frames(None, "", 0), plain)]
-    interrupted = frames(Frames.begin(tmp_path / "frames", {}, 1, lambda: 1, False), plain)
+    interrupted = frames(Frames.begin(tmp_path / "film.gif", {}, 1, lambda: 1, False), plain)
     next(interrupted), next(interrupted)
-    again = Frames.begin(tmp_path / "frames", {}, 1, lambda: 1, True)
+    again = Frames.begin(tmp_path / "film.gif", {}, 1, lambda: 1, True)
     assert again.count == 2
     assert [frame.tobytes() for frame in frames(again, plain)] == whole
 
