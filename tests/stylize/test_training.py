@@ -77,7 +77,7 @@ def any_recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
         encoder = tiny("average", dtype=torch.float32)
         styles = [picture(40, 30, each).float() for each in (77, 78, 79)]
         net = AnyStyle(variety.plan(encoder, styles, options))
-        arbitrary.initialise(net, generator(seed))
+        arbitrary.initialise(net, generator(seed), arbitrary.look_at(encoder, styles, net.plan.layers, CPU))
         return AnyStyleRecipe(net, options, encoder, styles, photographs(picture), CPU, seed)
 
     return make
