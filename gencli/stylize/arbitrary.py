@@ -102,7 +102,7 @@ class Wish:
         return None if self.regions is None else F.adaptive_avg_pool2d(self.regions, (size[0], size[1]))
 
 
-Map: TypeAlias = tuple[Tensor, Tensor]  # matrices (N, R, C, C) and offsets (N, R, C) that make changes of features
+Map: TypeAlias = tuple[Tensor, Tensor]  # of R regions matrices (N, R, C, C), or kernels, and offsets (N, R, C)
 
 
 class Level(nn.Module):
