@@ -12,6 +12,7 @@ import typer
 from gencli.core.commands import (
     DataRoot,
     Format,
+    From,
     MaxPixels,
     Name,
     PictureOutput,
@@ -332,6 +333,7 @@ def train(
     styles: StylePictures = None,
     data: Photographs = None,
     data_root: DataRoot = None,
+    base: From = None,
     resume: Resume = False,
 ) -> None:
     """Train a painter: a network that paints in a style at one look, or in several and between them.
@@ -341,6 +343,8 @@ def train(
     gencli stylize train @swirls @mosaic @ink --name three --minutes 60
 
     gencli stylize photo.jpg --model mine
+
+    gencli stylize train painting.jpg --name mine --from swirls --minutes 10
 
     Or a network that paints in any style:
 
@@ -358,6 +362,7 @@ def train(
         ("loss", "style", "content"),
         partial(_measured, console),
         resume=resume,
+        base=base,
         data=data or [],
         data_root=data_root,
     )

@@ -241,6 +241,23 @@ def initialise(net: Painter, draw: torch.Generator, styles: Sequence[Tensor]) ->
             net.mean[index], net.root[index] = mean[:, 0], matrix_root(covariance)
 
 
+def take_over(net: Painter, start: Painter, begin: Sequence[int]) -> None:
+    """Give a painter the weights of another of its form, but for the styles: each begins as that style of the other
+    which `begin` says."""
+    rows = [
+        depth * (1 + start.form.styles) + row
+        for depth in range(net.form.scales)
+        for row in (0, *(1 + one for one in begin))
+    ]
+    known = start.state_dict()
+    with torch.no_grad():
+        for name, own in net.state_dict().items():
+            if name.endswith(("norm.scale", "norm.shift", "grain")):
+                own.copy_(known[name][rows])
+            elif name not in {"mean", "root"}:
+                own.copy_(known[name])
+
+
 def shrunk(shape: Sequence[int], times: int) -> tuple[int, int]:
     """Height and width of pictures (…, H, W) made half as large so often."""
     height, width = (max(min(side, SMALLEST), round(side / (1 << times))) for side in shape[-2:])

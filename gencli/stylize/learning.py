@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -21,13 +21,18 @@ from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.sources import pictures_in
 from gencli.core.stages import Report, Stage, unwatched
-from gencli.stylize import arbitrary, feedforward, variety
+from gencli.stylize import arbitrary, feedforward, painting, variety
 from gencli.stylize.arbitrary import AnyStyle
-from gencli.stylize.feedforward import Painter, shrunk
+from gencli.stylize.feedforward import Painter
 from gencli.stylize.options import ANY_STYLE, StyleTraining
-from gencli.stylize.training import LARGER, Comparison, PaintingRecipe, StyleRecipe, batches, form
+from gencli.stylize.painting import AnyTrained, Trained
+from gencli.stylize.training import LARGER, PaintingRecipe, StyleRecipe, batches, form
+from gencli.stylize.variety import AnyStyleRecipe
+from gencli.stylize.whitening import look_at
 
 OF_SOME_STYLES = {"blocks", "scales", "noise", "changes"}  # options of painters alone
+FIXED = {"any_style", "width", "ends"}  # what stays as it is in a network to go on from
+FIXED_OF_ANY = FIXED | {"backbone", "pooling"}  # it has learnt to read these
 DRAWN = 240  # squares of the drawn photographs, where there are no others: an epoch of some length
 
 log = logging.getLogger("gencli")
@@ -40,6 +45,7 @@ def train(
     *,
     data: Sequence[str] = (),
     data_root: str | Path | None = None,
+    base: str | None = None,
     seed: int | None = None,
     resume: bool = False,
     runtime: Runtime | None = None,
@@ -52,13 +58,17 @@ def train(
     `styles` are pictures as `stylize` takes them, or folders of pictures; with several, the painter knows them all, and
     what lies between them. With `options.any_style` it learns to paint in any, and those are examples: without any, the
     drawn ones. `data` is what `datasets.load` takes, `data_root` where known sets lie; without data it learns on the
-    drawn photographs.
+    drawn photographs. `base` names a network to go on from, whose architecture is kept: what it knows of painting need
+    not be learnt again.
 
     Raises UsageError for options that do not fit, GencliError for pictures that cannot be read.
     """
     runtime = runtime or Runtime(torch.device("cpu"))
     with runs.begin("stylize", name, options or StyleTraining(), seed, runtime, resume=resume) as run:
-        options = run.options.ended()
+        if resume:
+            base = runs.earlier(run.folder).get("base")
+        start = None if base is None else painting.load(base, runtime)
+        options = (run.options if start is None else _going_on(run.options, start)).ended()
         if options.any_style and (unused := run.options.given & OF_SOME_STYLES):
             raise UsageError(f"{spelling(min(unused))} is for painters of some styles", "leave it out, or --any-style")
         if resume and not styles:
@@ -75,8 +85,14 @@ def train(
         backbone = backbones.load(options.backbone, pooling=options.pooling, device=runtime.device)
         backbone.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
         seen = [sized(picture.opaque.to(runtime.device), options.style_size) for picture in pictures]
-        begin = _any_style if options.any_style else _painter
-        recipe, architecture = begin(options, backbone, seen, held_out, runtime, run.seed)
+        names = [picture.name for picture in pictures]
+        recipe: PaintingRecipe
+        if options.any_style:
+            knowing_any = _any_style(options, backbone, seen, cast("AnyTrained | None", start), runtime, run.seed)
+            recipe = AnyStyleRecipe(knowing_any, options, backbone, seen, held_out, runtime, run.seed)
+        else:
+            painter = _painter(options, names, seen, cast("Trained | None", start), run.seed)
+            recipe = StyleRecipe(painter, options, backbone, seen, held_out, runtime, run.seed)
         log.info(
             "%s: %s style%s, %s photographs, %s held out, %s weights, seed %d",
             name,
@@ -93,10 +109,11 @@ def train(
             run.folder,
             config=replace(run, options=options).config(
                 kind=ANY_STYLE if options.any_style else "painter",
-                architecture=architecture,
-                styles=[picture.name for picture in pictures],
+                architecture=recipe.architecture,
+                styles=names,
                 sources=[str(style) for style in styles],
                 data=datasets.described(data, learnt) if data else {"name": photographs.name},
+                **({"base": base} if base else {}),
             ),
             options=TrainingOptions(options.steps, options.epochs, options.minutes),
             runtime=runtime,
@@ -106,39 +123,41 @@ def train(
         )
 
 
+def _going_on(options: StyleTraining, start: Trained | AnyTrained) -> StyleTraining:
+    """Options for going on from a network: its architecture stays."""
+    any_style = isinstance(start, AnyTrained)
+    fixed = FIXED_OF_ANY if any_style else FIXED | OF_SOME_STYLES
+    settled = {**start.config["options"], "any_style": any_style}
+    return runs.going_on(options, fixed, start.name, settled, "kind and architecture")
+
+
 def _painter(
-    options: StyleTraining,
-    backbone: Backbone,
-    styles: Sequence[Tensor],
-    held_out: PictureSet,
-    runtime: Runtime,
-    seed: int,
-) -> tuple[PaintingRecipe, dict[str, Any]]:
-    """The training of a painter, and how it is built."""
-    shape = form(options, len(styles))
-    comparison = Comparison(options, backbone, runtime)
-    studied = [
-        comparison.study([resize(style, shrunk(style.shape, times)).clamp(0, 1) for style in styles])
-        for times in reversed(range(shape.scales))
-    ]
-    net = Painter(shape)
+    options: StyleTraining, names: Sequence[str], styles: Sequence[Tensor], start: Trained | None, seed: int
+) -> Painter:
+    """A painter of styles (1, 3, h, w) of such names; one that `start` does not know begins as another that it does."""
+    net = Painter(form(options, len(styles)))
     feedforward.initialise(net, generator(seed), styles)
-    return StyleRecipe(net, options, comparison, studied, held_out, runtime, seed), asdict(shape)
+    if start is not None:
+        known = start.styles
+        begin = [known.index(name) if name in known else which % len(known) for which, name in enumerate(names)]
+        feedforward.take_over(net, start.net, begin)
+    return net
 
 
 def _any_style(
     options: StyleTraining,
     backbone: Backbone,
     styles: Sequence[Tensor],
-    held_out: PictureSet,
+    start: AnyTrained | None,
     runtime: Runtime,
     seed: int,
-) -> tuple[PaintingRecipe, dict[str, Any]]:
-    """The training of a network for any style, and how it is built."""
-    plan = variety.plan(backbone, styles, options)
-    net = AnyStyle(plan)
-    arbitrary.initialise(net, generator(seed), arbitrary.look_at(backbone, styles, plan.layers, runtime))
-    return variety.AnyStyleRecipe(net, options, backbone, styles, held_out, runtime, seed), asdict(plan)
+) -> AnyStyle:
+    """A network for any style; `styles` (1, 3, h, w) are examples."""
+    if start is not None:
+        return start.net
+    net = AnyStyle(variety.plan(backbone, styles, options))
+    arbitrary.initialise(net, generator(seed), look_at(backbone, styles, net.plan.layers, runtime))
+    return net
 
 
 def _photographs(

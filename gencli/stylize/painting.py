@@ -18,10 +18,12 @@ from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, free_memory, memory_format
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture, Source, loaded
-from gencli.stylize.arbitrary import AnyStyle, Looks, Plan, Wish, look_at
+from gencli.stylize.arbitrary import AnyStyle
 from gencli.stylize.canvas import Canvas
+from gencli.stylize.decoder import Plan
 from gencli.stylize.feedforward import Form, Painter, paint
 from gencli.stylize.options import ANY_STYLE, StyleTraining, StylizeOptions
+from gencli.stylize.whitening import Looks, Wish, look_at
 
 TILE, LARGER_TILE = 512, 1024  # where the whole does not fit: of a painter, and of a network that sees further
 NEEDED = 1300  # bytes a pixel that a network for any style takes, as measured from 0.2 to 1.8 million pixels

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,13 +16,13 @@ from gencli.core.averaging import RunningMean
 from gencli.core.backbones import Backbone
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, generator, memory_format
-from gencli.core.images import grid, to_pillow, total_variation
+from gencli.core.images import grid, resize, to_pillow, total_variation
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet
 from gencli.core.recipe import Recipe, up_and_down
 from gencli.core.tensors import halved
 from gencli.core.transport import matrix_root
 from gencli.stylize import losses
-from gencli.stylize.feedforward import Form, Painter, widened
+from gencli.stylize.feedforward import Form, Painter, shrunk, widened
 from gencli.stylize.losses import Moments, content_weight
 from gencli.stylize.objective import TINY
 from gencli.stylize.optimize import normalised
@@ -120,12 +121,12 @@ class PaintingRecipe(Recipe):
         self,
         net: nn.Module,
         options: StyleTraining,
-        comparison: Comparison,
+        backbone: Backbone,
         held_out: PictureSet,
         runtime: Runtime,
         seed: int,
     ) -> None:
-        self.options, self.comparison, self.runtime = options, comparison, runtime
+        self.options, self.comparison, self.runtime = options, Comparison(options, backbone, runtime), runtime
         self.layout = memory_format(runtime.device)
         self.net = net.to(runtime.device).to(memory_format=self.layout).train()  # type: ignore[call-overload]
         self.mean = RunningMean(self.net, options.average) if options.average else None
@@ -137,6 +138,11 @@ class PaintingRecipe(Recipe):
         self.generators = {"styles": self.luck}
         some = held_out.spread(SHOWN).pictures.to(runtime.device).float() / 255
         self.shown = F.interpolate(some, (options.size, options.size), mode="area")
+
+    @property
+    @abstractmethod
+    def architecture(self) -> dict[str, Any]:
+        """How the network is built, for its `config.json`."""
 
     @abstractmethod
     def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
@@ -198,7 +204,7 @@ class PaintingRecipe(Recipe):
 
 
 class StyleRecipe(PaintingRecipe):
-    """A painter of some styles, which are given as they are at each size it works at, the full one last."""
+    """A painter of the styles of some `pictures` (1, 3, h, w)."""
 
     net: Painter
 
@@ -206,15 +212,23 @@ class StyleRecipe(PaintingRecipe):
         self,
         net: Painter,
         options: StyleTraining,
-        comparison: Comparison,
-        styles: Sequence[Styles],
+        backbone: Backbone,
+        pictures: Sequence[Tensor],
         held_out: PictureSet,
         runtime: Runtime,
         seed: int,
     ) -> None:
-        super().__init__(net, options, comparison, held_out, runtime, seed)
-        self.styles = styles
+        super().__init__(net, options, backbone, held_out, runtime, seed)
+        # as they are at each size it works at, the full one last
+        self.styles = [
+            self.comparison.study([resize(picture, shrunk(picture.shape, times)).clamp(0, 1) for picture in pictures])
+            for times in reversed(range(net.form.scales))
+        ]
         self.shown_styles = torch.arange(len(self.shown), device=runtime.device) % net.form.styles
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        return asdict(self.net.form)
 
     def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
         chosen = torch.randint(self.net.form.styles, (len(photographs),), generator=self.luck, device=self.luck.device)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +15,11 @@ from gencli.core.device import Runtime
 from gencli.core.errors import UsageError
 from gencli.core.images import resize
 from gencli.core.pictures import Batch, PictureSet
-from gencli.stylize.arbitrary import AnyStyle, Looks, Plan, Wish
+from gencli.stylize.arbitrary import AnyStyle
+from gencli.stylize.decoder import Plan
 from gencli.stylize.options import StyleTraining
-from gencli.stylize.training import USUAL, Comparison, PaintingRecipe, Styles
+from gencli.stylize.training import USUAL, PaintingRecipe, Styles
+from gencli.stylize.whitening import Looks, Wish
 
 AS_THEY_ARE, EASY = 0.6, 0.3  # share of the steps with a style as it was given, which are all in the first part
 LEAST_LEVELS = 3
@@ -39,7 +43,7 @@ class AnyStyleRecipe(PaintingRecipe):
         runtime: Runtime,
         seed: int,
     ) -> None:
-        super().__init__(net, options, Comparison(options, encoder, runtime), held_out, runtime, seed)
+        super().__init__(net, options, encoder, held_out, runtime, seed)
         self.encoder, self.pictures = encoder, pictures
         self.given = [self.study(picture) for picture in pictures]
         self.progress = 0.0
@@ -48,6 +52,10 @@ class AnyStyleRecipe(PaintingRecipe):
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         self.progress = progress
         return super().step(batch, progress)
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        return asdict(self.net.plan)
 
     def study(self, picture: Tensor) -> Styles:
         return self.comparison.study([picture], self.net.plan.layers)

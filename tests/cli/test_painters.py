@@ -121,6 +121,21 @@ def test_a_training_is_gone_on_with_by_its_name_and_photographs(
     assert Path(done.stdout.strip()).name == "p00-painting.png"
 
 
+def test_a_training_goes_on_from_another_network(trained: Path, run_gencli: RunGencli) -> None:
+    train = ("stylize", "train", "other.png", "--data", "photos", "--name", "more", "--from", "both")
+    clash = run_gencli(*train, "--width", "8")
+    assert clash.returncode == 2 and "--width cannot be chosen" in clash.stderr
+    # at a rate of 0 it stays what it was, of the style that it has
+    done = run_gencli(
+        *train, *QUICK, "--size", "64", "--style-size", "64", "--rate", "0", "--average", "0", "--steps", "1"
+    )
+    assert done.returncode == 0, done.stderr
+    for name, style in (("both", ("--style", "other")), ("more", ())):
+        done = run_gencli("stylize", "photos/p00.jpg", "--model", name, *style, "-o", f"{name}.png", "--size", "64")
+        assert done.returncode == 0, done.stderr
+    assert np.abs(pixels(trained / "both.png") - pixels(trained / "more.png")).max() <= 1
+
+
 def test_without_photographs_it_learns_on_the_drawn_ones(
     tiny_network: None, pictures: Path, run_gencli: RunGencli
 ) -> None:
@@ -186,6 +201,13 @@ def test_any_style_is_learnt_and_painted_in(tiny_network: None, pictures: Path, 
         return pixels(pictures / name), json.loads(done.stdout)
 
     one, record = painted("one.png", "painting.png", "--model", "mine")
+    done = run_gencli(
+        "stylize", "train", "other.png", "--data", "photos", "--name", "more", "--from", "mine", "--rate", "0",
+        "--average", "0", "--steps", "1", *QUICK[2:], "--size", "64",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    same, _ = painted("same.png", "painting.png", "--model", "more")
+    assert np.abs(one - same).max() <= 1
     assert record["model"] == "mine" and record["styles"] == {"painting.png": 1.0}
     other, _ = painted("other-one.png", "other.png", "--fast")
     mixed, record = painted("mixed.png", "--style", "painting.png=3", "--style", "other.png=1", "--fast")

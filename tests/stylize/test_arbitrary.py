@@ -17,7 +17,20 @@ from gencli.core.device import Runtime, generator
 from gencli.core.images import resize
 from gencli.core.transport import matrix_root, spread
 from gencli.stylize import arbitrary
-from gencli.stylize.arbitrary import AnyStyle, Looks, Plan, Wish, look_at, maps_of, moments_of, moved
+from gencli.stylize.arbitrary import AnyStyle
+from gencli.stylize.decoder import Plan
+from gencli.stylize.whitening import (
+    Looks,
+    Wish,
+    convolved,
+    errors,
+    even,
+    everywhere,
+    look_at,
+    maps_of,
+    moments_of,
+    moved,
+)
 
 Draw = Callable[..., Tensor]
 CPU = Runtime(torch.device("cpu"))
@@ -93,7 +106,7 @@ def test_regions_are_moved_by_what_is_in_them(picture: Draw) -> None:
     region = torch.zeros(1, 24, 32, dtype=torch.float64)
     region[:, :, :16] = 1
     wish = Wish(looks, torch.ones(1, dtype=torch.float64), torch.ones(1, 1, 1, dtype=torch.float64), region)
-    change = moved(features, maps_of(moments_of(features, arbitrary.even(region)), "x", wish), region)
+    change = moved(features, maps_of(moments_of(features, even(region)), "x", wish), region)
     assert change[..., 16:].abs().max() == 0
     left = features[..., :16]
     alone = moved(left, maps_of(moments_of(left, None), "x", Wish(looks, wish.strengths, wish.shares)), None)
@@ -110,14 +123,14 @@ def test_what_a_level_sees(picture: Draw) -> None:
     wish = Wish(looks, one / 2, one[None, None], region)
     weight = torch.randn(5, 6, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     for where in (None, region):
-        shares = None if where is None else arbitrary.even(where)
+        shares = None if where is None else even(where)
         maps = [maps_of(moments_of(one, shares), "x", wish, 1.3) for one in (canvas, photograph)]
         of_style = moved(canvas, maps[0], where)
         of_photograph = moved(photograph, maps[1], where) + 1.3 * (photograph - canvas)
         wanted = F.conv2d(torch.cat([of_style, of_photograph], 1), weight)
-        together = arbitrary.errors(weight, 1.3, *maps, masked=where is not None)
+        together = errors(weight, 1.3, *maps, masked=where is not None)
         given = torch.cat([canvas, photograph], 1)
-        found = arbitrary.convolved(given, together, arbitrary.everywhere(where))[..., 1:-1, 1:-1]
+        found = convolved(given, together, everywhere(where))[..., 1:-1, 1:-1]
         torch.testing.assert_close(found, wanted)
 
 

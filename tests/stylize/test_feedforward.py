@@ -134,6 +134,18 @@ def test_every_picture_of_a_batch_has_its_own_mixture(picture: Draw) -> None:
     assert (net(batch, wanted.flip(0)) - both).abs().max() > 0.01
 
 
+def test_a_painter_takes_over_what_another_knows(picture: Draw) -> None:
+    start, net = (painter(Form(styles=styles, scales=2), torch.float32) for styles in (2, 3))
+    feedforward.take_over(net, start, [1, 0, 1])
+    for style, other in enumerate([1, 0, 1]):
+        net.mean[style], net.root[style] = start.mean[other], start.root[other]
+    photograph = picture(40, 48).float()
+    for style, other in enumerate([1, 0, 1]):
+        found = net(photograph, training.mixture(torch.tensor([style]), torch.tensor([0.7]), 3))
+        wanted = start(photograph, training.mixture(torch.tensor([other]), torch.tensor([0.7]), 2))
+        torch.testing.assert_close(found, wanted)
+
+
 def test_mixtures_add_up() -> None:
     found = training.mixture(torch.tensor([1, 0]), torch.tensor([0.5, 1.0]), 3)
     torch.testing.assert_close(found, torch.tensor([[0.5, 0, 0.5, 0], [0, 1, 0, 0]]))

@@ -21,6 +21,7 @@ from gencli.stylize.arbitrary import AnyStyle
 from gencli.stylize.feedforward import Painter, initialise
 from gencli.stylize.options import StyleTraining
 from gencli.stylize.variety import AnyStyleRecipe
+from gencli.stylize.whitening import look_at
 
 CPU = Runtime(torch.device("cpu"))
 Recipe = Callable[..., Any]
@@ -54,13 +55,11 @@ def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
             style_layer={"conv1_1": 1.0, "conv3_1": 1.0},
             **changes,
         )
-        styles = [picture(40, 30, 77).float(), 1 - picture(40, 30, 78).float()]
-        shape = training.form(options, 2)
-        comparison = training.Comparison(options, tiny("average", dtype=torch.float32), CPU)
-        studied = [comparison.study(styles)] * shape.scales
-        net = Painter(shape)
+        styles = [picture(80, 60, 77).float(), 1 - picture(80, 60, 78).float()]
+        net = Painter(training.form(options, 2))
         initialise(net, generator(seed), styles)
-        return training.StyleRecipe(net, options, comparison, studied, photographs(picture), CPU, seed)
+        backbone = tiny("average", dtype=torch.float32)
+        return training.StyleRecipe(net, options, backbone, styles, photographs(picture), CPU, seed)
 
     return make
 
@@ -77,7 +76,7 @@ def any_recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
         encoder = tiny("average", dtype=torch.float32)
         styles = [picture(40, 30, each).float() for each in (77, 78, 79)]
         net = AnyStyle(variety.plan(encoder, styles, options))
-        arbitrary.initialise(net, generator(seed), arbitrary.look_at(encoder, styles, net.plan.layers, CPU))
+        arbitrary.initialise(net, generator(seed), look_at(encoder, styles, net.plan.layers, CPU))
         return AnyStyleRecipe(net, options, encoder, styles, photographs(picture), CPU, seed)
 
     return make
