@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from gencli.core.recipe import Progress
     from gencli.vae.concepts import Concept
-    from gencli.vae.trained import Box
+    from gencli.vae.trained import Box, Trained
 
 app = art("gencli.vae")
 
@@ -319,12 +319,8 @@ def edit(
     targets = outputs.plan(names, output, suffix="strip" if strip else "edit") if pictures else []
     known = concepts.load(loaded.folder)
     if data or (with_ and without):
-        with console.bar("reading pictures", units="pictures") as bar:
-            if with_ and without:
-                new = concepts.learn_between(loaded, next(iter(wishes)), with_, without, bar.update)
-            else:
-                new = concepts.learn(loaded, *trained.parts(loaded, data or [], data_root, bar.update))
-        known |= new
+        examples = (next(iter(wishes)), with_, without) if with_ and without else None
+        known |= _learnt(console, loaded, examples, data or [], data_root)
         concepts.keep(loaded, known)
     if not known and not wishes:
         raise UsageError(
@@ -362,6 +358,18 @@ def _check_edit(
         raise UsageError("nothing is to be changed", "give --attribute NAME=STRENGTH; --list shows the names")
     if not pictures and not listed and not learnt and not any(examples):
         raise UsageError("there is nothing to edit", "name a picture, or see with --list what can be changed")
+
+
+def _learnt(
+    console: Console, loaded: Trained, examples: tuple[str, str, str] | None, data: list[str], root: Path | None
+) -> Mapping[str, Concept]:
+    """What is learnt now: of a name, pictures that show it, and pictures that do not, or else from a labelled set."""
+    from gencli.vae import concepts, trained
+
+    with console.bar("reading pictures", units="pictures") as bar:
+        if examples:
+            return concepts.learn_between(loaded, *examples, bar.update)
+        return concepts.learn(loaded, *trained.parts(loaded, data, root, bar.update))
 
 
 def _box(text: str) -> Box:
