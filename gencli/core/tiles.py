@@ -7,7 +7,7 @@ the whole picture would give it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import EllipsisType
 from typing import TypeAlias
@@ -41,6 +41,11 @@ class Window:
         """The tile with its surroundings in a picture: rows and columns, as an index."""
         return ..., slice(self.outer_top, self.outer_bottom), slice(self.outer_left, self.outer_right)
 
+    def around(self, stride: int) -> Place:
+        """The tile with its surroundings in a layer of that stride, as an index."""
+        rows, columns = (slice(part.start // stride, part.stop // stride) for part in self.outer[1:])
+        return ..., rows, columns
+
     def place(self, stride: int, full: tuple[int, int]) -> Place:
         """What the tile answers for in a layer of `full` size (h, w) over the whole picture, as an index."""
         last_row, last_column = self.bottom == self.outer_bottom, self.right == self.outer_right
@@ -52,6 +57,37 @@ class Window:
         _, rows, columns = self.place(stride, full)
         top, left = (self.top - self.outer_top) // stride, (self.left - self.outer_left) // stride
         return features[:, top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
+
+
+def moments_over(
+    tiles: Sequence[Window], part: Callable[[Window], Tensor], stride: int, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance (C,) of features, one position in `stride` pixels of a picture of `size` (h, w). `part` gives
+    those of a tile with its surroundings (1, C, …)."""
+    full, total = (size[0] // stride, size[1] // stride), None
+    for window in tiles:
+        x = part(window)
+        core = window.core(x[0], stride, full).double()
+        sums = torch.stack((core.sum((-2, -1)), core.square().sum((-2, -1))))
+        total = sums if total is None else total + sums
+    assert total is not None
+    mean, square = total / (full[0] * full[1])
+    kind = torch.promote_types(x.dtype, torch.float32)
+    return mean.to(kind), (square - mean.square()).to(kind)
+
+
+def collected_over(
+    tiles: Sequence[Window], part: Callable[[Window], Tensor], stride: int, size: tuple[int, int]
+) -> Tensor:
+    """The same features, as a whole (1, C, h, w)."""
+    full: tuple[int, int] = (size[0] // stride, size[1] // stride)
+    whole: Tensor | None = None
+    for window in tiles:
+        x = part(window)
+        whole = x.new_empty(1, x.shape[1], *full) if whole is None else whole
+        whole[window.place(stride, full)] = window.core(x[0], stride, full)
+    assert whole is not None
+    return whole
 
 
 def windows(height: int, width: int, tile: int | None, stride: int, halo: int) -> list[Window]:

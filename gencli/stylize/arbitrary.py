@@ -16,7 +16,7 @@ sky.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import cast
 
 import torch
@@ -27,11 +27,12 @@ from gencli.core.backbones import INPUT, Backbone
 from gencli.core.device import Runtime, generator
 from gencli.core.images import resize
 from gencli.stylize.decoder import Decoder, Level, Pass, Plan
-from gencli.stylize.feedforward import SEED, Block, StyleNorm, shrunk
+from gencli.stylize.feedforward import SEED, Block, StyleNorm
 from gencli.stylize.whitening import Looks, Wish, even, maps_of, moments_of, moved
 
 LEAST = 0.2  # statistics of styles are taken to vary by so much at least
 OWN = 0.7  # how much styles differ in their norms in the beginning
+SMALLEST = 16  # pixels a side of the smallest picture that is painted
 DARKEST = 0.02  # a canvas is kept so far from black and white that changes of its logit show
 
 
@@ -118,6 +119,12 @@ class AnyStyle(nn.Module):
         colors, regions = pictures.double(), wish.at(pictures.shape[-2:])
         maps = maps_of(moments_of(colors, None if regions is None else even(regions)), INPUT, wish)
         return moved(colors, maps, regions).to(pictures)
+
+
+def shrunk(shape: Sequence[int], times: int) -> tuple[int, int]:
+    """Height and width of pictures (…, H, W) made half as large so often."""
+    height, width = (max(min(side, SMALLEST), round(side / (1 << times))) for side in shape[-2:])
+    return height, width
 
 
 def initialise(net: AnyStyle, draw: torch.Generator, styles: Looks) -> None:

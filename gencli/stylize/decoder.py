@@ -3,7 +3,7 @@ style, in one piece or in tiles."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gencli.core.backbones import INPUT, Backbone
 from gencli.core.device import Runtime
-from gencli.core.tiles import Place, Window, windows
+from gencli.core.tiles import Window, collected_over, moments_over, windows
 from gencli.stylize.feedforward import Block, StyleNorm, padded, widened
 from gencli.stylize.losses import Moments
 from gencli.stylize.whitening import Map, Wish, convolved, errors, even, everywhere, maps_of, moments_of
@@ -195,7 +195,7 @@ class Pass:
 
         def seen_in(window: Window, level: int, canvas: Tensor, photographs: Tensor) -> Tensor:
             where = regions.get(layers[level])
-            where = None if where is None else where[around(window, strides[level])]
+            where = None if where is None else where[window.around(strides[level])]
             with self.runtime.autocast():
                 return convolved(torch.cat([canvas, photographs], 1), maps[level], everywhere(where))
 
@@ -213,28 +213,23 @@ class Pass:
             below = self.decoder.deeper(seen, noise, self.code)
         finest = cast("Level", self.decoder.levels[0])
 
-        def parts() -> Iterator[tuple[Window, tuple[Tensor, Tensor, Tensor]]]:
-            for window in tiles:
-                found = seen_in(window, 0, pictures[0][window.outer], pictures[1][window.outer])
-                yield window, (found, noise[0][window.outer].to(found), below[around(window, strides[1])])
+        def given(window: Window) -> tuple[Tensor, Tensor, Tensor]:
+            found = seen_in(window, 0, pictures[0][window.outer], pictures[1][window.outer])
+            return found, noise[0][window.outer].to(found), below[window.around(strides[1])]
 
-        # a norm needs the whole picture's mean and variance
-        total = pictures[0].new_zeros(2, self.plan.widths[0], dtype=torch.float64)
-        for window, given in parts():
+        def coming(window: Window) -> Tensor:
             with self.runtime.autocast():
-                x = window.core(finest.together(*given)[0], 1, size).double()
-            total += torch.stack((x.sum((-2, -1)), x.square().sum((-2, -1))))
-        mean, square = total / (size[0] * size[1])
-        finest.norm.known = mean.to(pictures[0]), (square - mean.square()).to(pictures[0])
-        change = pictures[0].new_empty(pictures[0].shape)
+                return finest.together(*given(window))
+
+        def made(window: Window) -> Tensor:
+            with self.runtime.autocast():
+                return widened(self.decoder.finest(*given(window), self.code))
+
+        finest.norm.known = moments_over(tiles, coming, 1, size)
         try:
-            for window, given in parts():
-                with self.runtime.autocast():
-                    made = self.decoder.finest(*given, self.code)
-                change[window.place(1, size)] = window.core(widened(made)[0], 1, size)
+            return collected_over(tiles, made, 1, size)
         finally:
             finest.norm.known = None
-        return change
 
     def _moments_in_tiles(
         self,
@@ -258,9 +253,3 @@ class Pass:
                 else:
                     total[level] = Moments(total[level].mean + part.mean, total[level].second + part.second)
         return total
-
-
-def around(window: Window, stride: int) -> Place:
-    """A tile with its surroundings in a layer of that stride, as an index."""
-    _, rows, columns = window.outer
-    return ..., slice(rows.start // stride, rows.stop // stride), slice(columns.start // stride, columns.stop // stride)

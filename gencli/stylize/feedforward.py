@@ -1,60 +1,56 @@
 """A network that paints in a style at one look (Johnson et al. 2016), or in several, and between them (Dumoulin et al.
 2017).
 
-With several scales it works coarse to fine, as `stylize` does: a small picture first, for large forms, and what was
-painted there is enlarged and painted over. At each size it shrinks the picture to a quarter, changes it there, and
-enlarges it again. Edges are reflected and not black, each feature map is normalised over its own picture (Ulyanov et
-al. 2016), and pictures are enlarged before a convolution and not by one, which leaves checkerboards (Odena et al.
-2016).
+It shrinks the picture by and by, changes it where it is small, and enlarges it again. Edges are reflected and not
+black, each feature map is normalised over its own picture (Ulyanov et al. 2016), and pictures are enlarged before a
+convolution and not by one, which leaves checkerboards (Odena et al. 2016).
 
-What it draws is a change of the photograph, whose colours have been moved towards the style's before: so it has less
-to learn. Noise is mixed in where the features are smallest, for strokes must come from somewhere in a clear sky.
+What it draws is a change of the photograph, whose colours have been moved towards the style's before; and what it saw
+at a size on the way down is there again on the way up (Ronneberger et al. 2015). So it has less to learn. Noise is
+mixed in where it changes the picture, for strokes must come from somewhere in a clear sky.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
+from functools import partial
+from itertools import accumulate, pairwise
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencli.core.device import generator
-from gencli.core.images import resize
-from gencli.core.tiles import Window, windows
+from gencli.core.tiles import Window, collected_over, moments_over, windows
 from gencli.core.transport import matrix_root, spread, transport
 from gencli.stylize.losses import content_weight
 
 EPSILON = 1e-5  # of a norm
-SMALLEST = 16  # pixels a side of the smallest picture that is painted
 FLAT = 0.02  # a photograph's colours vary by such a share of the style's variance at least, so that noise stays small
 GRAIN = 0.5  # how strong the noise is in the beginning, all its maps together
 SEED = 7  # of the noise a picture is painted with: the same for all, so that a film does not flicker
-Found = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a painter is built: how many `styles` it knows; its channels at full size, half, and so on; residual
-    `blocks` at the smallest; the side in pixels of the first and the last convolution; how many `scales` it works at,
-    each half as large as the next; maps of `noise`; and whether it draws what `changes` in the photograph once this
-    has the style's colours, or the whole picture."""
+    """How a painter is built: how many `styles` it knows; its channels at full size, half, and so on, `widths`, and
+    its residual `blocks` there, none at full size; the side in pixels of the first and the last convolution; maps of
+    `noise` wherever there are blocks; and whether it draws what `changes` in the photograph once this has the style's
+    colours, or the whole picture."""
 
     styles: int = 1
-    widths: tuple[int, ...] = (12, 24, 48)
-    blocks: int = 5
+    widths: tuple[int, ...] = (12, 24, 48, 64)
+    blocks: tuple[int, ...] = (0, 0, 2, 4)
     ends: int = 5
-    scales: int = 1
     noise: int = 8
     changes: bool = True
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Form:
         """What `dataclasses.asdict` made, and JSON kept."""
-        return cls(**{**values, "widths": tuple(values["widths"])})
+        return cls(**{**values, "widths": tuple(values["widths"]), "blocks": tuple(values["blocks"])})
 
     @property
     def stride(self) -> int:
@@ -62,14 +58,9 @@ class Form:
         return 1 << (len(self.widths) - 1)
 
     @property
-    def rows(self) -> int:
-        """How many sets of norms there are: at each scale one for the photograph and one for each style."""
-        return self.scales * (1 + self.styles)
-
-    @property
-    def planes(self) -> int:
-        """Of what is painted: the colours of what is there and, coarse to fine, of the photograph."""
-        return 3 if self.scales == 1 else 6
+    def fine(self) -> int:
+        """How many of the sizes, from the full one, have no blocks."""
+        return next(size for size, blocks in enumerate(self.blocks) if blocks)
 
 
 class StyleNorm(nn.Module):
@@ -130,6 +121,11 @@ class Block(nn.Module):
         return found
 
 
+def through(layers: Iterable[nn.Module], x: Tensor, shares: Tensor) -> list[Tensor]:
+    """Features, and what each of some layers, one after another, makes of them."""
+    return [*accumulate(layers, lambda before, layer: layer(before, shares), initial=x)]
+
+
 class Painter(nn.Module):
     """Photographs (N, 3, H, W) in [0, 1] to paintings, in such shares of the photograph and of each style (N, 1 + S),
     which add up to 1.
@@ -143,48 +139,27 @@ class Painter(nn.Module):
     def __init__(self, form: Form) -> None:
         super().__init__()
         self.form = form
-        widths, rows = form.widths, form.rows
-        smaller = [Layer(rows, form.planes, widths[0], form.ends)]
+        widths, rows = form.widths, 1 + form.styles
+        smaller = [Layer(rows, 3, widths[0], form.ends)]
         smaller += [Layer(rows, *pair, down=2) for pair in pairwise(widths)]
-        larger = [Layer(rows, *pair, up=2) for pair in pairwise(widths[::-1])]
+        larger = [Layer(rows, after, before, up=2) for before, after in pairwise(widths)]
         self.smaller, self.larger = nn.ModuleList(smaller), nn.ModuleList(larger)
-        self.blocks = nn.ModuleList(Block(rows, widths[-1]) for _ in range(form.blocks))
+        sizes = [*zip(widths, form.blocks, strict=True)]
+        self.blocks = nn.ModuleList(nn.ModuleList(Block(rows, width) for _ in range(blocks)) for width, blocks in sizes)
+        self.grain = nn.ParameterList(torch.zeros(rows, form.noise if blocks else 0, width) for width, blocks in sizes)
         self.last = nn.Conv2d(widths[0], 3, form.ends, 1, form.ends // 2, padding_mode="reflect")
-        self.grain = nn.Parameter(torch.zeros(rows, form.noise, widths[-1])) if form.noise else None
         self.register_buffer("mean", torch.zeros(form.styles, 3))
         self.register_buffer("root", torch.zeros(form.styles, 3, 3))
 
-    def forward(self, pictures: Tensor, shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
-        *_, (_, painted) = self.stages(pictures, shares, draw)
-        return painted
-
-    def stages(
-        self, pictures: Tensor, shares: Tensor, draw: torch.Generator | None = None, found: Found | None = None
-    ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Photographs and their paintings, from the smallest to the full size.
-
-        Gradients go through one size, and not back to the one before. `draw` gives noise, else it is always the same.
-        `found` runs the network some other way.
-        """
-        found = found or (lambda given, mixture: self.found(given, mixture, draw))
-        whole, strength = self.recolored(pictures, shares), (1 - shares[:, 0])[:, None, None, None]
-        before: tuple[Tensor, Tensor] | None = None
-        for depth in range(self.form.scales):
-            size = shrunk(pictures.shape, self.form.scales - 1 - depth)
-            photographs = there = resize(whole, size).clamp(0, 1)
-            if before is not None:
-                # the photograph's detail, which the smaller picture had not
-                detail = photographs - resize(before[0], size)
-                there = (resize(before[1], size) + (1 - strength) * detail).clamp(0, 1)
-            given = torch.cat([there, photographs], 1) if self.form.scales > 1 else there
-            change = found(given, self.at_scale(shares, depth))
-            painted = torch.sigmoid(change + torch.logit(there, 0.02) if self.form.changes else change)
-            before = photographs, painted.detach()
-            yield resize(pictures, size).clamp(0, 1), painted
-
-    def at_scale(self, shares: Tensor, depth: int) -> Tensor:
-        """Shares of all rows (N, R), where those of a scale are wanted (N, 1 + S)."""
-        return F.pad(shares, (depth * shares.shape[1], (self.form.scales - 1 - depth) * shares.shape[1]))
+    def forward(
+        self, pictures: Tensor, shares: Tensor, draw: torch.Generator | None = None, tile: int | None = None
+    ) -> Tensor:
+        """`draw` gives noise, else it is always the same. In tiles of that side a picture is the same; there are no
+        gradients then."""
+        there = self.recolored(pictures, shares)
+        in_tiles = tile is not None and max(pictures.shape[-2:]) > tile
+        change = _found_in_tiles(self, there, shares, tile) if in_tiles else self.found(there, shares, draw)
+        return torch.sigmoid(change + torch.logit(there, 0.02) if self.form.changes else change)
 
     @torch.no_grad()
     def recolored(self, pictures: Tensor, shares: Tensor) -> Tensor:
@@ -199,26 +174,40 @@ class Painter(nn.Module):
         come = (1 / (1 + content_weight(strength)))[:, None, None]
         return torch.lerp(colors, moved, come).view_as(pictures).to(pictures).clamp(0, 1)
 
-    def found(self, given: Tensor, mixture: Tensor, draw: torch.Generator | None = None) -> Tensor:
-        """What the network finds (N, 3, H, W) in pictures (N, `planes`, H, W)."""
-        x = padded(given, self.form.stride)
-        for layer in self.smaller:
-            x = layer(x, mixture)
-        x = self.changed(x, mixture, draw)
-        for layer in self.larger:
-            x = layer(x, mixture)
+    def found(self, given: Tensor, shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
+        """What the network finds in pictures (N, 3, H, W), of their size."""
+        fine = self.form.fine
+        _, *seen, x = through(self.smaller[: fine + 1], self.padded(given), shares)
+        x = self.coarse(x, shares, draw)
+        for size in reversed(range(fine)):
+            x = self.enlarged(size, x, seen[size], shares)
         return widened(self.last(x)[..., : given.shape[-2], : given.shape[-1]])
 
-    def changed(self, x: Tensor, mixture: Tensor, draw: torch.Generator | None = None) -> Tensor:
-        """The smallest features after noise and the residual blocks."""
-        if self.grain is not None:
-            of, draw = (len(x), draw) if draw else (1, generator(SEED))
-            noise = torch.randn(of, self.form.noise, *x.shape[2:], generator=draw, device=draw.device)
-            gains = torch.einsum("nr,rkc->nkc", mixture, self.grain)
-            x = x + torch.einsum("nkhw,nkc->nchw", noise.to(x), gains.to(x.dtype))
-        for block in self.blocks:
-            x = block(x, mixture)
+    def padded(self, given: Tensor) -> Tensor:
+        """Pictures whose sides are what the network can work on."""
+        return padded(given, self.form.stride, 2 * self.form.stride)
+
+    def coarse(self, x: Tensor, shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
+        """Features at the largest size that has blocks: changed there, and at all smaller ones."""
+        fine, last = self.form.fine, len(self.form.widths) - 1
+        seen = through(self.smaller[fine + 1 :], x, shares)
+        x, draw, each = seen[-1], draw or generator(SEED), draw is not None
+        for size in reversed(range(fine, last + 1)):
+            if size < last:
+                x = self.enlarged(size, x, seen[size - fine], shares)
+            if len(self.grain[size][0]):
+                of = len(x) if each else 1
+                noise = torch.randn(of, self.form.noise, *x.shape[2:], generator=draw, device=draw.device)
+                gains = torch.einsum("nr,rkc->nkc", shares, self.grain[size])
+                x = x + torch.einsum("nkhw,nkc->nchw", noise.to(x), gains.to(x.dtype))
+            for block in cast("nn.ModuleList", self.blocks[size]):
+                x = block(x, shares)
         return x
+
+    def enlarged(self, size: int, x: Tensor, seen: Tensor, shares: Tensor) -> Tensor:
+        """Features at a size, from those at half of it and from what was seen on the way down."""
+        found: Tensor = self.larger[size](x, shares)
+        return found + seen if self.form.changes else found
 
 
 def initialise(net: Painter, draw: torch.Generator, styles: Sequence[Tensor]) -> None:
@@ -234,8 +223,8 @@ def initialise(net: Painter, draw: torch.Generator, styles: Sequence[Tensor]) ->
                 if module.bias is not None:
                     module.bias.zero_()
         net.last.weight.zero_()
-        if net.grain is not None:
-            net.grain.normal_(0, GRAIN / net.form.noise**0.5, generator=draw)
+        for grain in net.grain:
+            grain.normal_(0, GRAIN / max(1, net.form.noise) ** 0.5, generator=draw)
         for index, style in enumerate(styles):
             mean, covariance = spread(style[0].flatten(1).double())
             net.mean[index], net.root[index] = mean[:, 0], matrix_root(covariance)
@@ -244,24 +233,13 @@ def initialise(net: Painter, draw: torch.Generator, styles: Sequence[Tensor]) ->
 def take_over(net: Painter, start: Painter, begin: Sequence[int]) -> None:
     """Give a painter the weights of another of its form, but for the styles: each begins as that style of the other
     which `begin` says."""
-    rows = [
-        depth * (1 + start.form.styles) + row
-        for depth in range(net.form.scales)
-        for row in (0, *(1 + one for one in begin))
-    ]
-    known = start.state_dict()
+    rows, known = [0, *(1 + style for style in begin)], start.state_dict()
     with torch.no_grad():
         for name, own in net.state_dict().items():
-            if name.endswith(("norm.scale", "norm.shift", "grain")):
+            if name.endswith(("norm.scale", "norm.shift")) or name.startswith("grain"):
                 own.copy_(known[name][rows])
             elif name not in {"mean", "root"}:
                 own.copy_(known[name])
-
-
-def shrunk(shape: Sequence[int], times: int) -> tuple[int, int]:
-    """Height and width of pictures (…, H, W) made half as large so often."""
-    height, width = (max(min(side, SMALLEST), round(side / (1 << times))) for side in shape[-2:])
-    return height, width
 
 
 def widened(x: Tensor) -> Tensor:
@@ -281,83 +259,49 @@ def padded(pictures: Tensor, stride: int, least: int = 0) -> Tensor:
 
 @torch.no_grad()
 def paint(net: Painter, picture: Tensor, shares: Tensor, tile: int | None = None) -> Tensor:
-    """A picture (1, 3, H, W) painted in shares (1, 1 + S); in tiles of that side it is the same, and needs less memory.
-
-    Norms need the whole picture's mean and variance. Those at full size and half are summed up over tiles, one after
-    another, for each depends on those before; between them the features at the smallest size, which take no more
-    memory than the picture, are there as a whole.
-    """
-
-    def found(given: Tensor, mixture: Tensor) -> Tensor:
-        whole = tile is None or max(given.shape[-2:]) <= tile
-        return net.found(given, mixture) if whole else _found_in_tiles(net, given, mixture, tile)
-
-    *_, (_, painted) = net.stages(picture, shares, found=found)
+    """A picture (1, 3, H, W) painted in shares (1, 1 + S); in tiles of that side it is the same, and needs less
+    memory."""
+    painted: Tensor = net(picture, shares, tile=tile)
     return painted
 
 
-def _found_in_tiles(net: Painter, given: Tensor, mixture: Tensor, tile: int | None) -> Tensor:
-    stride, whole = net.form.stride, padded(given, net.form.stride)
+@torch.no_grad()
+def _found_in_tiles(net: Painter, given: Tensor, shares: Tensor, tile: int | None) -> Tensor:
+    """What `found` finds, without the features at the fine sizes ever being there as a whole; those at the others take
+    no more memory than the picture.
+
+    Norms need the whole picture's mean and variance. They are summed up over tiles, one after another, for each depends
+    on those before.
+    """
+    stride, fine, whole = net.form.stride, net.form.fine, net.padded(given)
     size = (whole.shape[-2], whole.shape[-1])
-    tiles = windows(*size, tile, stride, 2 * max(net.form.ends, 5))
+    tiles = windows(*size, tile, stride, 2 * (net.form.ends + stride))
+    smaller, larger = (cast("list[Layer]", [*layers]) for layers in (net.smaller, net.larger))
+    coarse = whole
+
+    def down(window: Window, depth: int) -> Tensor:
+        """What comes to a norm on the way down."""
+        return smaller[depth].seen(through(smaller[:depth], whole[window.outer], shares)[-1])
+
+    def up(window: Window, depth: int) -> Tensor:
+        """What comes to a norm on the way up; to the one before the first, what comes out."""
+        _, *seen = through(smaller[:fine], whole[window.outer], shares)
+        x = coarse[window.around(1 << fine)]
+        for there in reversed(range(depth + 1, fine)):
+            x = net.enlarged(there, x, seen[there], shares)
+        found: Tensor = net.last(x) if depth < 0 else larger[depth].seen(x)
+        return found
+
     try:
-        down = [*net.smaller]
-        for depth, layer in enumerate(down):
-            seen = _Chain(down[:depth], layer.seen, mixture, tiles, 1, 1 << depth, size)
-            if depth + 1 < len(down):
-                layer.norm.known = seen.moments(whole)
-        x = net.changed(layer.norm(seen.collected(whole), mixture).relu_(), mixture)
-        up = [*net.larger]
-        for depth, layer in enumerate(up):
-            seen = _Chain(up[:depth], layer.seen, mixture, tiles, stride, stride >> (depth + 1), size)
-            layer.norm.known = seen.moments(x)
-        found = _Chain(up, net.last, mixture, tiles, stride, 1, size).collected(x)
+        for depth in range(fine):
+            smaller[depth].norm.known = moments_over(tiles, partial(down, depth=depth), 1 << depth, size)
+        entered = collected_over(tiles, partial(down, depth=fine), 1 << fine, size)
+        coarse = net.coarse(smaller[fine].norm(entered, shares).relu_(), shares)
+        for depth in reversed(range(fine)):
+            larger[depth].norm.known = moments_over(tiles, partial(up, depth=depth), 1 << depth, size)
+        found = collected_over(tiles, partial(up, depth=-1), 1, size)
     finally:
         for module in net.modules():
             if isinstance(module, StyleNorm):
                 module.known = None
     return widened(found[..., : given.shape[-2], : given.shape[-1]])
-
-
-@dataclass(frozen=True)
-class _Chain:
-    """Layers and a last part, run over tiles of what they are given, which has one position in `entered` pixels; what
-    comes out has one in `left`."""
-
-    layers: Sequence[nn.Module]
-    last: Callable[[Tensor], Tensor]
-    mixture: Tensor
-    tiles: Sequence[Window]
-    entered: int
-    left: int
-    size: tuple[int, int]
-
-    def moments(self, given: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and variance (C,) of what comes out."""
-        total: Tensor | None = None
-        for window in self.tiles:
-            x = self._run(given, window).double()[0]
-            sums = torch.stack((x.sum((-2, -1)), x.square().sum((-2, -1))))
-            total = sums if total is None else total + sums
-        assert total is not None
-        mean, square = total / ((self.size[0] // self.left) * (self.size[1] // self.left))
-        return mean.to(given), (square - mean.square()).to(given)
-
-    def collected(self, given: Tensor) -> Tensor:
-        """What comes out (1, C, h, w), as a whole."""
-        whole: Tensor | None = None
-        for window in self.tiles:
-            x = self._run(given, window)
-            if whole is None:
-                whole = x.new_empty(1, x.shape[1], self.size[0] // self.left, self.size[1] // self.left)
-            whole[window.place(self.left, (whole.shape[-2], whole.shape[-1]))] = x
-        assert whole is not None
-        return whole
-
-    def _run(self, given: Tensor, window: Window) -> Tensor:
-        rows, columns = (slice(part.start // self.entered, part.stop // self.entered) for part in window.outer[1:])
-        x = given[..., rows, columns]
-        for layer in self.layers:
-            x = layer(x, self.mixture)
-        full = (self.size[0] // self.left, self.size[1] // self.left)
-        return window.core(self.last(x).squeeze(0), self.left, full)[None]

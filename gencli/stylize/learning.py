@@ -30,7 +30,7 @@ from gencli.stylize.training import LARGER, PaintingRecipe, StyleRecipe, batches
 from gencli.stylize.variety import AnyStyleRecipe
 from gencli.stylize.whitening import look_at
 
-OF_SOME_STYLES = {"blocks", "scales", "noise", "changes"}  # options of painters alone
+OF_SOME_STYLES = {"blocks", "noise", "changes"}  # options of painters alone
 FIXED = {"any_style", "width", "ends"}  # what stays as it is in a network to go on from
 FIXED_OF_ANY = FIXED | {"backbone", "pooling"}  # it has learnt to read these
 DRAWN = 240  # squares of the drawn photographs, where there are no others: an epoch of some length

@@ -122,11 +122,12 @@ class StyleTraining(Comparing, Training):
     mixed: ClassVar[bool] = True
 
     any_style: Annotated[bool, Flag("Learn to paint in any style: those named are examples.")] = False
-    width: Annotated[int, Flag("Channels at full size; twice as many at half, and again.", 4, 128)] = 12
-    blocks: Annotated[int, Flag("Residual blocks.", 1, 16)] = 5
+    width: Annotated[int, Flag("Channels at full size; 2 times as many at half, then 4 and 5⅓ times.", 4, 128)] = 12
+    blocks: Annotated[
+        tuple[int, ...], Flag("Residual blocks at full size (none), half, quarter, and so on.", 0, 16)
+    ] = (0, 0, 2, 4)
     ends: Annotated[int, Flag("Side of the first and the last convolution in pixels.", 1, 15)] = 5
-    scales: Annotated[int, Flag("Sizes it works at, coarse to fine: more make larger forms.", 1, 5)] = 1
-    noise: Annotated[int, Flag("Maps of noise that strokes can come from.", 0, 64)] = 8
+    noise: Annotated[int, Flag("Maps of noise that strokes can come from, wherever there are blocks.", 0, 64)] = 8
     changes: Annotated[
         bool,
         Flag(
@@ -148,10 +149,15 @@ class StyleTraining(Comparing, Training):
         # each step in a style of its own
         "any": {"any_style": True, "width": 16, "batch_size": 1, "rate": 3e-3, "size": 224},
         # the network of Johnson et al. 2016
-        "johnson": {"width": 32, "blocks": 5, "ends": 9, "scales": 1, "noise": 0, "changes": False},
+        "johnson": {"width": 32, "blocks": (0, 0, 5), "ends": 9, "noise": 0, "changes": False},
     }
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.ends % 2:
             raise UsageError(f"--ends {self.ends}: it must be odd", "such as 9, or 5, which is faster")
+        if not 2 <= len(self.blocks) <= 6 or self.blocks[0] or not self.blocks[-1]:
+            raise UsageError(
+                f"--blocks {','.join(map(str, self.blocks))}: expected 0 at full size and some at the smallest",
+                "give a number for each of 2 to 6 sizes, such as 0,0,2,4",
+            )

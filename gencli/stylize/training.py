@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,18 +16,19 @@ from gencli.core.averaging import RunningMean
 from gencli.core.backbones import Backbone
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, generator, memory_format
-from gencli.core.images import grid, resize, to_pillow, total_variation
+from gencli.core.images import grid, to_pillow, total_variation
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet
 from gencli.core.recipe import Recipe, up_and_down
 from gencli.core.tensors import halved
 from gencli.core.transport import matrix_root
 from gencli.stylize import losses
-from gencli.stylize.feedforward import Form, Painter, shrunk, widened
+from gencli.stylize.feedforward import Form, Painter, widened
 from gencli.stylize.losses import Moments, content_weight
 from gencli.stylize.objective import TINY
 from gencli.stylize.optimize import normalised
 from gencli.stylize.options import StyleTraining
 
+WIDEST = 16 / 3  # channels at the smallest sizes, in those at full size
 WARM_UP = 0.03  # share of the training in which the rate rises
 BETAS = (0.9, 0.99)
 SHOWN = 6  # held-out photographs that are shown and measured
@@ -145,9 +146,9 @@ class PaintingRecipe(Recipe):
         """How the network is built, for its `config.json`."""
 
     @abstractmethod
-    def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
-        """Of photographs (N, 3, H, W), one after another what is to be minimised, `loss` (0-dim), and the distances of
-        what was painted from the styles and from the photographs, `style` and `content` (N,)."""
+    def parts(self, photographs: Tensor) -> dict[str, Tensor]:
+        """Of photographs (N, 3, H, W) what is to be minimised, `loss` (0-dim), and the distances of what was painted
+        from the styles and from the photographs, `style` and `content` (N,)."""
 
     @abstractmethod
     def of_shown(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -156,9 +157,8 @@ class PaintingRecipe(Recipe):
 
     def step(self, batch: Batch, progress: float) -> Mapping[str, Tensor]:
         self.net.zero_grad()
-        parts: dict[str, Tensor] = {}
-        for parts in self.painted(batch.pictures.contiguous(memory_format=self.layout)):
-            self.scaler.scale(parts["loss"]).backward()
+        parts = self.parts(batch.pictures.contiguous(memory_format=self.layout))
+        self.scaler.scale(parts["loss"]).backward()
         self.scaler.unscale_(self.optimizers["net"])
         if self.options.clip:
             nn.utils.clip_grad_norm_(self.net.parameters(), self.options.clip)
@@ -168,8 +168,8 @@ class PaintingRecipe(Recipe):
             self.mean.update(self.net)
         return {name: part.detach().mean() for name, part in parts.items()}
 
-    def parts(self, painted: Tensor, style: Tensor, content: Tensor, strengths: Tensor) -> dict[str, Tensor]:
-        """What `painted` yields, by the distances and the strengths asked for (N,)."""
+    def weighed(self, painted: Tensor, style: Tensor, content: Tensor, strengths: Tensor) -> dict[str, Tensor]:
+        """What `parts` are of painted pictures, by their distances and the strengths asked for (N,)."""
         loss = self.comparison.whole(style, content, strengths)
         if self.options.tv:
             loss = loss + self.options.tv * total_variation(painted)
@@ -219,43 +219,32 @@ class StyleRecipe(PaintingRecipe):
         seed: int,
     ) -> None:
         super().__init__(net, options, backbone, held_out, runtime, seed)
-        # as they are at each size it works at, the full one last
-        self.styles = [
-            self.comparison.study([resize(picture, shrunk(picture.shape, times)).clamp(0, 1) for picture in pictures])
-            for times in reversed(range(net.form.scales))
-        ]
+        self.styles = self.comparison.study(pictures)
         self.shown_styles = torch.arange(len(self.shown), device=runtime.device) % net.form.styles
 
     @property
     def architecture(self) -> dict[str, Any]:
         return asdict(self.net.form)
 
-    def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
+    def parts(self, photographs: Tensor) -> dict[str, Tensor]:
         chosen = torch.randint(self.net.form.styles, (len(photographs),), generator=self.luck, device=self.luck.device)
         strengths = self.strengths(len(photographs))
-        shares = mixture(chosen, strengths, self.net.form.styles)
-        # each size by itself: a gradient through all of them would only say what the next one can mend
-        stages = self.net.stages(photographs, shares, found=self._found)
-        for styles, (seen, painted) in zip(self.styles, stages, strict=True):
-            style, content = self.comparison(painted, seen, styles.of(chosen))
-            yield self.parts(painted, style, content, strengths)
-
-    def _found(self, given: Tensor, rows: Tensor) -> Tensor:
         with self.runtime.autocast():
-            return self.net.found(given.contiguous(memory_format=self.layout), rows, self.luck)
+            painted = self.net(photographs, mixture(chosen, strengths, self.net.form.styles), self.luck)
+        return self.weighed(painted, *self.comparison(painted, photographs, self.styles.of(chosen)), strengths)
 
     @torch.no_grad()
     def of_shown(self) -> tuple[Tensor, Tensor, Tensor]:
         usual = torch.full((len(self.shown),), USUAL, device=self.shown.device)
         with self.runtime.autocast():
             painted: Tensor = self.best(self.shown, mixture(self.shown_styles, usual, self.net.form.styles))
-        return painted, *self.comparison(painted, self.shown, self.styles[-1].of(self.shown_styles))
+        return painted, *self.comparison(painted, self.shown, self.styles.of(self.shown_styles))
 
 
 def form(options: StyleTraining, styles: int) -> Form:
     """The painter the options ask for."""
-    widths = tuple(options.width << step for step in range(3))
-    return Form(styles, widths, options.blocks, options.ends, options.scales, options.noise, options.changes)
+    widths = tuple(round(options.width * min(1 << size, WIDEST)) for size in range(len(options.blocks)))
+    return Form(styles, widths, options.blocks, options.ends, options.noise, options.changes)
 
 
 def mixture(chosen: Tensor, strengths: Tensor, styles: int) -> Tensor:

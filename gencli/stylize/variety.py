@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -60,11 +60,11 @@ class AnyStyleRecipe(PaintingRecipe):
     def study(self, picture: Tensor) -> Styles:
         return self.comparison.study([picture], self.net.plan.layers)
 
-    def painted(self, photographs: Tensor) -> Iterator[dict[str, Tensor]]:
+    def parts(self, photographs: Tensor) -> dict[str, Tensor]:
         strengths = self.strengths(len(photographs))
         styles = Styles.together([self.drawn() for _ in photographs])
         painted = self.net(self.encoder, photographs, wish(styles, strengths), self.runtime, self.luck)
-        yield self.parts(painted, *self.comparison(painted, photographs, styles), strengths)
+        return self.weighed(painted, *self.comparison(painted, photographs, styles), strengths)
 
     def drawn(self) -> Styles:
         """A style by chance."""

@@ -13,7 +13,7 @@ from PIL import Image
 
 RunGencli = Callable[..., Any]
 QUICK = ("--backbone", "tiny", "--content-layer", "conv2_1", "--style-layer", "conv1_1", "--style-layer", "conv3_1")
-SMALL = (*QUICK, "--size", "64", "--style-size", "64", "--width", "4", "--blocks", "1", "--ends", "3")
+SMALL = (*QUICK, "--size", "64", "--style-size", "64", "--width", "4", "--blocks", "0,1,1", "--ends", "3")
 
 
 @pytest.fixture

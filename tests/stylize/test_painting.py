@@ -25,7 +25,7 @@ SMALL: dict[str, Any] = {
     "size": 64,
     "style_size": 64,
     "width": 4,
-    "blocks": 1,
+    "blocks": (0, 0, 1),
     "ends": 3,
     "batch_size": 2,
 }
@@ -79,7 +79,7 @@ def any_style(tiny_network: None, tmp_path: Path, blots: Blots) -> AnyTrained:
         blots(90, 80, 10 + index).save(tmp_path / f"p{index}.png")
     for name, seed in (("one", 1), ("two", 2)):
         blots(60, 44, seed).save(tmp_path / f"{name}.png")
-    options = StyleTraining(**{**SMALL, "any_style": True, "blocks": 5}, steps=4)
+    options = StyleTraining(**{**SMALL, "any_style": True, "blocks": (0, 5)}, steps=4)
     train([str(tmp_path / "one.png")], "any", options, data=[str(tmp_path)], seed=1)
     found = load("any")
     assert isinstance(found, AnyTrained)
@@ -143,4 +143,4 @@ def test_a_painter_is_chosen_where_one_knows_the_style(both: Trained, any_style:
 
 def test_options_of_painters_are_not_for_networks_of_any_style(tiny_network: None) -> None:
     with pytest.raises(UsageError, match="--blocks is for painters of some styles"):
-        train([], "any", StyleTraining.build({"any_style": True, "blocks": 2, "steps": 1}))
+        train([], "any", StyleTraining.build({"any_style": True, "blocks": (0, 2), "steps": 1}))

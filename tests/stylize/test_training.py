@@ -43,9 +43,8 @@ def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
         options = StyleTraining(
             **{
                 "width": 4,
-                "blocks": 1,
+                "blocks": (0, 1, 1),
                 "ends": 3,
-                "scales": 2,
                 "size": 32,
                 "batch_size": 3,
                 "rate": 1e-2,
