@@ -344,7 +344,7 @@ def train(
 
     gencli stylize photo.jpg --model mine
 
-    gencli stylize train painting.jpg --name mine --from swirls --minutes 10
+    gencli stylize train painting.jpg --name yours --from mine --data PHOTOS --minutes 10
 
     Or a network that paints in any style:
 
