@@ -27,7 +27,7 @@ from gencli.stylize.whitening import Looks, Wish, look_at
 
 TILE, LARGER_TILE = 512, 1024  # where the whole does not fit: of a painter, and of a network that sees further
 NEEDED = 1300  # bytes a pixel that a network for any style takes, as measured from 0.2 to 1.8 million pixels
-MAPS = 6  # feature maps of a painter at full size that are there at once, of the first width
+MAPS = 10  # feature maps of a painter at full size that are there at once, of the first width, as measured
 
 Look: TypeAlias = Callable[[Picture], Image.Image]
 
