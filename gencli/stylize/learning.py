@@ -127,8 +127,8 @@ def _going_on(options: StyleTraining, start: Trained | AnyTrained) -> StyleTrain
     """Options for going on from a network: its architecture stays."""
     any_style = isinstance(start, AnyTrained)
     fixed = FIXED_OF_ANY if any_style else FIXED | OF_SOME_STYLES
-    settled = {**start.config["options"], "any_style": any_style}
-    return runs.going_on(options, fixed, start.name, settled, "kind and architecture")
+    settled = StyleTraining.from_dict(start.config["options"])
+    return runs.going_on(options, fixed, start.name, settled.to_dict(), "kind and architecture")
 
 
 def _painter(
