@@ -28,15 +28,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from gencli.core import images
+from gencli.core import backbones, images
+from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, generator, memory_format, start
 from gencli.core.images import Picture, fit, to_pillow
 from gencli.stylize import learning, painting, training
-from gencli.stylize.feedforward import Painter, initialise, paint
+from gencli.stylize.feedforward import Painter, initialise
 from gencli.stylize.optimize import load_backbone, stylize
 from gencli.stylize.options import StyleTraining, StylizeOptions
 
 PHOTOGRAPHS = ["@lake", "@harbour", "@face", "@street"]
+RIVALS = {"published": "johnson", "gencli": None}
 TURNS, SIZE = 9, (384, 512)
 ASKED_TIMES, ASKED_PUBLISHED, ASKED_OPTIMISED = 4.0, 1.1, 1.5
 
@@ -44,12 +46,15 @@ ASKED_TIMES, ASKED_PUBLISHED, ASKED_OPTIMISED = 4.0, 1.1, 1.5
 def speed(runtime: Runtime) -> None:
     """Turns of both networks, untrained: it makes no difference to the time."""
     picture, shares = torch.rand(1, 3, *SIZE, generator=generator(1)), torch.tensor([[0.5, 0.5]])
-    nets = {"published": built("johnson", runtime), "gencli": built(None, runtime)}
+    backbone = backbones.load(pooling=StyleTraining().pooling, device=runtime.device)
+    backbone.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
+    nets = {name: built(preset, backbone, runtime) for name, preset in RIVALS.items()}
     seconds: dict[str, list[float]] = {name: [] for name in nets}
     for turn in range(TURNS + 1):
         for name, net in nets.items():
             began = time.perf_counter()
-            paint(net, picture.to(runtime.device), shares.to(runtime.device)).sum().item()
+            with torch.no_grad():
+                net(backbone, picture.to(runtime.device), shares.to(runtime.device)).sum().item()
             if turn:
                 seconds[name].append(time.perf_counter() - began)
     for name, net in nets.items():
@@ -59,8 +64,8 @@ def speed(runtime: Runtime) -> None:
     print(f"times as fast, median of {TURNS} turns: {ratio:.2f}, asked >= {ASKED_TIMES:g}\n", flush=True)
 
 
-def built(preset: str | None, runtime: Runtime) -> Painter:
-    net = Painter(training.form(StyleTraining.build({}, preset), 1))
+def built(preset: str | None, backbone: Backbone, runtime: Runtime) -> Painter:
+    net = Painter(training.form(StyleTraining.build({}, preset), 1, backbone))
     initialise(net, generator(1), [torch.rand(1, 3, 64, 64, generator=generator(2))])
     return net.to(runtime.device).to(memory_format=memory_format(runtime.device)).eval()  # type: ignore[call-overload]
 
@@ -72,7 +77,7 @@ def quality(given: argparse.Namespace, runtime: Runtime) -> None:
     if given.model:
         rivals[given.model] = painter(painting.load(given.model, runtime), given.size)
     else:
-        for name, preset in (("published", "johnson"), ("gencli", None)):
+        for name, preset in RIVALS.items():
             plan = StyleTraining.build({"minutes": given.minutes}, preset)
             learning.train(
                 [given.style], name, plan, data=given.data, data_root=given.data_root, seed=1, runtime=runtime

@@ -1,18 +1,19 @@
 """A network that paints in a style at one look (Johnson et al. 2016), or in several, and between them (Dumoulin et al.
 2017).
 
-It shrinks the picture by and by, changes it where it is small, and enlarges it again. Edges are reflected and not
-black, each feature map is normalised over its own picture (Ulyanov et al. 2016), and pictures are enlarged before a
-convolution and not by one, which leaves checkerboards (Odena et al. 2016).
+The published one shrinks the picture by and by, changes it where it is small, and enlarges it again. Edges are
+reflected and not black, each feature map is normalised over its own picture (Ulyanov et al. 2016), and pictures are
+enlarged before a convolution and not by one, which leaves checkerboards (Odena et al. 2016).
 
-What it draws is a change of the photograph, whose colours have been moved towards the style's before; and what it saw
-at a size on the way down is there again on the way up (Ronneberger et al. 2015). So it has less to learn. Noise is
-mixed in where it changes the picture, for strokes must come from somewhere in a clear sky.
+gencli's need not learn to see: a trained backbone looks at the photograph, made half as large, and what it sees at each
+size is there on the way up (Ronneberger et al. 2015). Nor does it draw the whole picture, but a change of the
+photograph, whose colours have been moved towards the style's before. Noise is mixed in where it changes the picture,
+for strokes must come from somewhere in a clear sky.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise
@@ -22,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gencli.core.backbones import Backbone
 from gencli.core.device import generator
 from gencli.core.tiles import Window, collected_over, moments_over, windows
 from gencli.core.transport import matrix_root, spread, transport
@@ -37,20 +39,24 @@ SEED = 7  # of the noise a picture is painted with: the same for all, so that a 
 class Form:
     """How a painter is built: how many `styles` it knows; its channels at full size, half, and so on, `widths`, and
     its residual `blocks` there, none at full size; the side in pixels of the first and the last convolution; maps of
-    `noise` wherever there are blocks; and whether it draws what `changes` in the photograph once this has the style's
-    colours, or the whole picture."""
+    `noise` wherever there are blocks. What the backbone sees of the photograph at half size, a quarter, and so on: its
+    `layers` and their `channels`. Without, the painter sees with layers of its own, as was published."""
 
     styles: int = 1
-    widths: tuple[int, ...] = (12, 24, 48, 64)
-    blocks: tuple[int, ...] = (0, 0, 2, 4)
+    widths: tuple[int, ...] = (12, 24, 48, 64, 64)
+    blocks: tuple[int, ...] = (0, 0, 2, 2, 2)
     ends: int = 5
     noise: int = 8
-    changes: bool = True
+    layers: tuple[str, ...] = ()
+    channels: tuple[int, ...] = ()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Form:
         """What `dataclasses.asdict` made, and JSON kept."""
-        return cls(**{**values, "widths": tuple(values["widths"]), "blocks": tuple(values["blocks"])})
+        kept: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
+        }
+        return cls(**kept)
 
     @property
     def stride(self) -> int:
@@ -121,11 +127,6 @@ class Block(nn.Module):
         return found
 
 
-def through(layers: Iterable[nn.Module], x: Tensor, shares: Tensor) -> list[Tensor]:
-    """Features, and what each of some layers, one after another, makes of them."""
-    return [*accumulate(layers, lambda before, layer: layer(before, shares), initial=x)]
-
-
 class Painter(nn.Module):
     """Photographs (N, 3, H, W) in [0, 1] to paintings, in such shares of the photograph and of each style (N, 1 + S),
     which add up to 1.
@@ -140,11 +141,15 @@ class Painter(nn.Module):
         super().__init__()
         self.form = form
         widths, rows = form.widths, 1 + form.styles
+        sizes = [*zip(widths, form.blocks, strict=True)]
         smaller = [Layer(rows, 3, widths[0], form.ends)]
-        smaller += [Layer(rows, *pair, down=2) for pair in pairwise(widths)]
+        if form.layers:
+            of_backbone = zip(form.channels, sizes[1:], strict=True)
+            smaller += [Layer(rows, given, width, 3 if blocks else 1) for given, (width, blocks) in of_backbone]
+        else:
+            smaller += [Layer(rows, *pair, down=2) for pair in pairwise(widths)]
         larger = [Layer(rows, after, before, up=2) for before, after in pairwise(widths)]
         self.smaller, self.larger = nn.ModuleList(smaller), nn.ModuleList(larger)
-        sizes = [*zip(widths, form.blocks, strict=True)]
         self.blocks = nn.ModuleList(nn.ModuleList(Block(rows, width) for _ in range(blocks)) for width, blocks in sizes)
         self.grain = nn.ParameterList(torch.zeros(rows, form.noise if blocks else 0, width) for width, blocks in sizes)
         self.last = nn.Conv2d(widths[0], 3, form.ends, 1, form.ends // 2, padding_mode="reflect")
@@ -152,19 +157,32 @@ class Painter(nn.Module):
         self.register_buffer("root", torch.zeros(form.styles, 3, 3))
 
     def forward(
-        self, pictures: Tensor, shares: Tensor, draw: torch.Generator | None = None, tile: int | None = None
+        self,
+        encoder: Backbone | None,
+        pictures: Tensor,
+        shares: Tensor,
+        draw: torch.Generator | None = None,
+        tile: int | None = None,
     ) -> Tensor:
-        """`draw` gives noise, else it is always the same. In tiles of that side a picture is the same; there are no
-        gradients then."""
+        """The backbone is `encoder`, for a painter that has layers of it.
+
+        `draw` gives noise, else it is always the same. In tiles of a side of `tile` pixels a picture is the same, and
+        needs less memory; there are no gradients then.
+        """
         there = self.recolored(pictures, shares)
         in_tiles = tile is not None and max(pictures.shape[-2:]) > tile
-        change = _found_in_tiles(self, there, shares, tile) if in_tiles else self.found(there, shares, draw)
-        return torch.sigmoid(change + torch.logit(there, 0.02) if self.form.changes else change)
+        given = padded(there, self.form.stride, 2 * self.form.stride)
+        if in_tiles:
+            change = _found_in_tiles(self, encoder, given, shares, tile)
+        else:
+            change = self.found(encoder, given, shares, draw)
+        change = widened(change[..., : pictures.shape[-2], : pictures.shape[-1]])
+        return torch.sigmoid(change + torch.logit(there, 0.02) if self.form.layers else change)
 
     @torch.no_grad()
     def recolored(self, pictures: Tensor, shares: Tensor) -> Tensor:
         """Photographs whose colours were moved towards the styles', as far as such shares let a painting come."""
-        if not self.form.changes:
+        if not self.form.layers:
             return pictures
         colors, strength = pictures.flatten(2).double(), (1 - shares[:, 0]).clamp_min(1e-3).double()
         mean, covariance = spread(colors)
@@ -174,23 +192,45 @@ class Painter(nn.Module):
         come = (1 / (1 + content_weight(strength)))[:, None, None]
         return torch.lerp(colors, moved, come).view_as(pictures).to(pictures).clamp(0, 1)
 
-    def found(self, given: Tensor, shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
+    def found(
+        self, encoder: Backbone | None, given: Tensor, shares: Tensor, draw: torch.Generator | None = None
+    ) -> Tensor:
         """What the network finds in pictures (N, 3, H, W), of their size."""
-        fine = self.form.fine
-        _, *seen, x = through(self.smaller[: fine + 1], self.padded(given), shares)
-        x = self.coarse(x, shares, draw)
-        for size in reversed(range(fine)):
+        seen = self.seen(encoder, given, shares)
+        x = self.coarse(seen[self.form.fine :], shares, draw)
+        for size in reversed(range(self.form.fine)):
             x = self.enlarged(size, x, seen[size], shares)
-        return widened(self.last(x)[..., : given.shape[-2], : given.shape[-1]])
+        change: Tensor = self.last(x)
+        return change
 
-    def padded(self, given: Tensor) -> Tensor:
-        """Pictures whose sides are what the network can work on."""
-        return padded(given, self.form.stride, 2 * self.form.stride)
+    def seen(self, encoder: Backbone | None, given: Tensor, shares: Tensor, sizes: int | None = None) -> list[Tensor]:
+        """Features of pictures at each of the sizes, or at the first of them."""
+        layers = self.smaller[:sizes]
+        if not self.form.layers:
+            return [*accumulate(layers, lambda before, layer: layer(before, shares), initial=given)][1:]
+        looked_at = self.looked_at(encoder, given, len(layers))
+        return [layer(x, shares) for layer, x in zip(layers, looked_at, strict=True)]
 
-    def coarse(self, x: Tensor, shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
-        """Features at the largest size that has blocks: changed there, and at all smaller ones."""
+    def unnormed(self, encoder: Backbone | None, given: Tensor, shares: Tensor, size: int) -> Tensor:
+        """What comes to the norm of those at one size."""
+        if self.form.layers:
+            x = self.looked_at(encoder, given, size + 1)[-1]
+        else:
+            x = [given, *self.seen(encoder, given, shares, size)][-1]
+        return cast("Layer", self.smaller[size]).seen(x)
+
+    @torch.no_grad()
+    def looked_at(self, encoder: Backbone | None, given: Tensor, sizes: int) -> list[Tensor]:
+        """Pictures, and what the backbone sees of them at the next sizes."""
+        if sizes == 1:
+            return [given]
+        assert encoder is not None
+        features = encoder(F.avg_pool2d(given, 2), self.form.layers[: sizes - 1])
+        return [given, *features.values()]
+
+    def coarse(self, seen: Sequence[Tensor], shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
+        """Features at the largest size that has blocks, from those `seen` there and at all smaller ones."""
         fine, last = self.form.fine, len(self.form.widths) - 1
-        seen = through(self.smaller[fine + 1 :], x, shares)
         x, draw, each = seen[-1], draw or generator(SEED), draw is not None
         for size in reversed(range(fine, last + 1)):
             if size < last:
@@ -205,9 +245,9 @@ class Painter(nn.Module):
         return x
 
     def enlarged(self, size: int, x: Tensor, seen: Tensor, shares: Tensor) -> Tensor:
-        """Features at a size, from those at half of it and from what was seen on the way down."""
+        """Features at a size, from those at half of it and from what was seen there."""
         found: Tensor = self.larger[size](x, shares)
-        return found + seen if self.form.changes else found
+        return found + seen if self.form.layers else found
 
 
 def initialise(net: Painter, draw: torch.Generator, styles: Sequence[Tensor]) -> None:
@@ -258,50 +298,44 @@ def padded(pictures: Tensor, stride: int, least: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def paint(net: Painter, picture: Tensor, shares: Tensor, tile: int | None = None) -> Tensor:
-    """A picture (1, 3, H, W) painted in shares (1, 1 + S); in tiles of that side it is the same, and needs less
-    memory."""
-    painted: Tensor = net(picture, shares, tile=tile)
-    return painted
-
-
-@torch.no_grad()
-def _found_in_tiles(net: Painter, given: Tensor, shares: Tensor, tile: int | None) -> Tensor:
+def _found_in_tiles(net: Painter, encoder: Backbone | None, whole: Tensor, shares: Tensor, tile: int | None) -> Tensor:
     """What `found` finds, without the features at the fine sizes ever being there as a whole; those at the others take
     no more memory than the picture.
 
     Norms need the whole picture's mean and variance. They are summed up over tiles, one after another, for each depends
     on those before.
     """
-    stride, fine, whole = net.form.stride, net.form.fine, net.padded(given)
-    size = (whole.shape[-2], whole.shape[-1])
-    tiles = windows(*size, tile, stride, 2 * (net.form.ends + stride))
+    form, size = net.form, (whole.shape[-2], whole.shape[-1])
+    reach = 2 * (encoder.reach(form.layers[-1])[1] if encoder and form.layers else form.stride)
+    tiles = windows(*size, tile, form.stride, reach + 2 * (form.ends + form.stride))
     smaller, larger = (cast("list[Layer]", [*layers]) for layers in (net.smaller, net.larger))
-    coarse = whole
 
     def down(window: Window, depth: int) -> Tensor:
-        """What comes to a norm on the way down."""
-        return smaller[depth].seen(through(smaller[:depth], whole[window.outer], shares)[-1])
+        """What comes to a norm of what is seen."""
+        return net.unnormed(encoder, whole[window.outer], shares, depth)
 
     def up(window: Window, depth: int) -> Tensor:
         """What comes to a norm on the way up; to the one before the first, what comes out."""
-        _, *seen = through(smaller[:fine], whole[window.outer], shares)
-        x = coarse[window.around(1 << fine)]
-        for there in reversed(range(depth + 1, fine)):
+        x, seen = coarse[window.around(1 << form.fine)], net.seen(encoder, whole[window.outer], shares, form.fine)
+        for there in reversed(range(depth + 1, form.fine)):
             x = net.enlarged(there, x, seen[there], shares)
         found: Tensor = net.last(x) if depth < 0 else larger[depth].seen(x)
         return found
 
     try:
-        for depth in range(fine):
-            smaller[depth].norm.known = moments_over(tiles, partial(down, depth=depth), 1 << depth, size)
-        entered = collected_over(tiles, partial(down, depth=fine), 1 << fine, size)
-        coarse = net.coarse(smaller[fine].norm(entered, shares).relu_(), shares)
-        for depth in reversed(range(fine)):
+        kept = []
+        for depth, layer in enumerate(smaller):
+            if depth < form.fine:
+                layer.norm.known = moments_over(tiles, partial(down, depth=depth), 1 << depth, size)
+            else:
+                entered = collected_over(tiles, partial(down, depth=depth), 1 << depth, size)
+                layer.norm.known = entered.mean((0, 2, 3)), entered.var((0, 2, 3), correction=0)
+                kept.append(layer.norm(entered, shares).relu_())
+        coarse = net.coarse(kept, shares)
+        for depth in reversed(range(form.fine)):
             larger[depth].norm.known = moments_over(tiles, partial(up, depth=depth), 1 << depth, size)
-        found = collected_over(tiles, partial(up, depth=-1), 1, size)
+        return collected_over(tiles, partial(up, depth=-1), 1, size)
     finally:
         for module in net.modules():
             if isinstance(module, StyleNorm):
                 module.known = None
-    return widened(found[..., : given.shape[-2], : given.shape[-1]])

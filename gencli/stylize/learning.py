@@ -30,9 +30,8 @@ from gencli.stylize.training import LARGER, PaintingRecipe, StyleRecipe, batches
 from gencli.stylize.variety import AnyStyleRecipe
 from gencli.stylize.whitening import look_at
 
-OF_SOME_STYLES = {"blocks", "noise", "changes"}  # options of painters alone
-FIXED = {"any_style", "width", "ends"}  # what stays as it is in a network to go on from
-FIXED_OF_ANY = FIXED | {"backbone", "pooling"}  # it has learnt to read these
+OF_SOME_STYLES = {"blocks", "noise", "own_encoder"}  # options of painters alone
+FIXED = {"any_style", "width", "ends", "backbone", "pooling"}  # what stays as it is in a network to go on from
 DRAWN = 240  # squares of the drawn photographs, where there are no others: an epoch of some length
 
 log = logging.getLogger("gencli")
@@ -91,7 +90,7 @@ def train(
             knowing_any = _any_style(options, backbone, seen, cast("AnyTrained | None", start), runtime, run.seed)
             recipe = AnyStyleRecipe(knowing_any, options, backbone, seen, held_out, runtime, run.seed)
         else:
-            painter = _painter(options, names, seen, cast("Trained | None", start), run.seed)
+            painter = _painter(options, backbone, names, seen, cast("Trained | None", start), run.seed)
             recipe = StyleRecipe(painter, options, backbone, seen, held_out, runtime, run.seed)
         log.info(
             "%s: %s style%s, %s photographs, %s held out, %s weights, seed %d",
@@ -126,16 +125,21 @@ def train(
 def _going_on(options: StyleTraining, start: Trained | AnyTrained) -> StyleTraining:
     """Options for going on from a network: its architecture stays."""
     any_style = isinstance(start, AnyTrained)
-    fixed = FIXED_OF_ANY if any_style else FIXED | OF_SOME_STYLES
+    fixed = FIXED if any_style else FIXED | OF_SOME_STYLES
     settled = StyleTraining.from_dict(start.config["options"])
     return runs.going_on(options, fixed, start.name, settled.to_dict(), "kind and architecture")
 
 
 def _painter(
-    options: StyleTraining, names: Sequence[str], styles: Sequence[Tensor], start: Trained | None, seed: int
+    options: StyleTraining,
+    backbone: Backbone,
+    names: Sequence[str],
+    styles: Sequence[Tensor],
+    start: Trained | None,
+    seed: int,
 ) -> Painter:
     """A painter of styles (1, 3, h, w) of such names; one that `start` does not know begins as another that it does."""
-    net = Painter(form(options, len(styles)))
+    net = Painter(form(options, len(styles), backbone))
     feedforward.initialise(net, generator(seed), styles)
     if start is not None:
         known = start.styles

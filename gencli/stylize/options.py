@@ -125,15 +125,12 @@ class StyleTraining(Comparing, Training):
     width: Annotated[int, Flag("Channels at full size; 2 times as many at half, then 4 and 5⅓ times.", 4, 128)] = 12
     blocks: Annotated[
         tuple[int, ...], Flag("Residual blocks at full size (none), half, quarter, and so on.", 0, 16)
-    ] = (0, 0, 2, 4)
+    ] = (0, 0, 2, 2, 2)
     ends: Annotated[int, Flag("Side of the first and the last convolution in pixels.", 1, 15)] = 5
     noise: Annotated[int, Flag("Maps of noise that strokes can come from, wherever there are blocks.", 0, 64)] = 8
-    changes: Annotated[
-        bool,
-        Flag(
-            "The network draws what changes in the photograph in the style's colours, and not the whole picture anew."
-        ),
-    ] = True
+    own_encoder: Annotated[
+        bool, Flag("The network learns to see by itself and draws the whole picture anew, as was published.")
+    ] = False
     style_size: Annotated[int, Flag("Longest side of the styles in pixels: larger means larger strokes.", 16)] = 512
     size: Annotated[int, Flag("Side of the pictures trained on in pixels, cut out of larger ones.", 16, 1024)] = 256
     batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 4
@@ -149,7 +146,7 @@ class StyleTraining(Comparing, Training):
         # each step in a style of its own
         "any": {"any_style": True, "width": 16, "batch_size": 1, "rate": 3e-3, "size": 224},
         # the network of Johnson et al. 2016
-        "johnson": {"width": 32, "blocks": (0, 0, 5), "ends": 9, "noise": 0, "changes": False},
+        "johnson": {"width": 32, "blocks": (0, 0, 5), "ends": 9, "noise": 0, "own_encoder": True},
     }
 
     def __post_init__(self) -> None:
@@ -159,5 +156,5 @@ class StyleTraining(Comparing, Training):
         if not 2 <= len(self.blocks) <= 6 or self.blocks[0] or not self.blocks[-1]:
             raise UsageError(
                 f"--blocks {','.join(map(str, self.blocks))}: expected 0 at full size and some at the smallest",
-                "give a number for each of 2 to 6 sizes, such as 0,0,2,4",
+                "give a number for each of 2 to 6 sizes, such as 0,0,2,2,2",
             )

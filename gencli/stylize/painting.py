@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from gencli.core import backbones, color, store
 from gencli.core.backbones import Backbone
@@ -21,7 +21,7 @@ from gencli.core.images import Picture, Source, loaded
 from gencli.stylize.arbitrary import AnyStyle
 from gencli.stylize.canvas import Canvas
 from gencli.stylize.decoder import Plan
-from gencli.stylize.feedforward import Form, Painter, paint
+from gencli.stylize.feedforward import Form, Painter
 from gencli.stylize.options import ANY_STYLE, StyleTraining, StylizeOptions
 from gencli.stylize.whitening import Looks, Wish, look_at
 
@@ -34,10 +34,11 @@ Look: TypeAlias = Callable[[Picture], Image.Image]
 
 @dataclass(frozen=True)
 class Trained:
-    """A painter in evaluation mode, and its `config.json`."""
+    """A painter in evaluation mode, with what it sees with, and its `config.json`."""
 
     name: str
     net: Painter
+    encoder: Backbone | None
     config: dict[str, Any]
     runtime: Runtime
 
@@ -85,7 +86,8 @@ class Trained:
         content = canvas.at(options.size).content
         if options.strength == 0:
             return canvas.render(content)
-        made = paint(self.net, content, shares, options.tile or self._tile(content))
+        with torch.no_grad():
+            made: Tensor = self.net(self.encoder, content, shares, tile=options.tile or self._tile(content))
         if options.keep_color in {"histogram", "covariance"}:
             made = color.match_color(made, content, options.keep_color)
         return canvas.render(made)
@@ -172,23 +174,23 @@ def load(which: str, runtime: Runtime | None = None) -> Trained | AnyTrained:
     """
     runtime = runtime or Runtime(torch.device("cpu"))
     found = store.find("stylize", which)
-    if knows_names(which):
-        with store.sound(found):
-            painter = Painter(Form.from_dict(found.config["architecture"]))
-            _fill(painter, found, runtime)
-        return Trained(found.name, painter.eval(), found.config, runtime)
+    painter = knows_names(which)
     with store.sound(found):
-        net = AnyStyle(Plan.from_dict(found.config["architecture"]))
-        _fill(net, found, runtime)
-        options = StyleTraining.from_dict(found.config["options"])
+        architecture, options = found.config["architecture"], StyleTraining.from_dict(found.config["options"])
+        net = Painter(Form.from_dict(architecture)) if painter else AnyStyle(Plan.from_dict(architecture))
+        net.load_state_dict(store.load_weights(found, str(runtime.device)))
+    net.to(runtime.device).to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
+    net.eval()
+    if isinstance(net, Painter):
+        encoder = _encoder(options, runtime) if net.form.layers else None
+        return Trained(found.name, net, encoder, found.config, runtime)
+    return AnyTrained(found.name, net, _encoder(options, runtime), found.config, runtime)
+
+
+def _encoder(options: StyleTraining, runtime: Runtime) -> Backbone:
     encoder = backbones.load(options.backbone, pooling=options.pooling, device=runtime.device)
     encoder.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
-    return AnyTrained(found.name, net.eval(), encoder, found.config, runtime)
-
-
-def _fill(net: nn.Module, found: store.Model, runtime: Runtime) -> None:
-    net.load_state_dict(store.load_weights(found, str(runtime.device)))
-    net.to(runtime.device).to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
+    return encoder
 
 
 def knows_names(which: str) -> bool:

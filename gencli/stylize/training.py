@@ -16,6 +16,7 @@ from gencli.core.averaging import RunningMean
 from gencli.core.backbones import Backbone
 from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, generator, memory_format
+from gencli.core.errors import UsageError
 from gencli.core.images import grid, to_pillow, total_variation
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet
 from gencli.core.recipe import Recipe, up_and_down
@@ -28,6 +29,7 @@ from gencli.stylize.objective import TINY
 from gencli.stylize.optimize import normalised
 from gencli.stylize.options import StyleTraining
 
+SEEN = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")  # of the backbone: each half as large as the one before
 WIDEST = 16 / 3  # channels at the smallest sizes, in those at full size
 WARM_UP = 0.03  # share of the training in which the rate rises
 BETAS = (0.9, 0.99)
@@ -230,21 +232,31 @@ class StyleRecipe(PaintingRecipe):
         chosen = torch.randint(self.net.form.styles, (len(photographs),), generator=self.luck, device=self.luck.device)
         strengths = self.strengths(len(photographs))
         with self.runtime.autocast():
-            painted = self.net(photographs, mixture(chosen, strengths, self.net.form.styles), self.luck)
+            shares = mixture(chosen, strengths, self.net.form.styles)
+            painted = self.net(self.comparison.backbone, photographs, shares, self.luck)
         return self.weighed(painted, *self.comparison(painted, photographs, self.styles.of(chosen)), strengths)
 
     @torch.no_grad()
     def of_shown(self) -> tuple[Tensor, Tensor, Tensor]:
         usual = torch.full((len(self.shown),), USUAL, device=self.shown.device)
         with self.runtime.autocast():
-            painted: Tensor = self.best(self.shown, mixture(self.shown_styles, usual, self.net.form.styles))
+            shares = mixture(self.shown_styles, usual, self.net.form.styles)
+            painted: Tensor = self.best(self.comparison.backbone, self.shown, shares)
         return painted, *self.comparison(painted, self.shown, self.styles.of(self.shown_styles))
 
 
-def form(options: StyleTraining, styles: int) -> Form:
-    """The painter the options ask for."""
+def form(options: StyleTraining, styles: int, encoder: Backbone) -> Form:
+    """The painter the options ask for. Raises UsageError for an encoder without the layers to see with."""
     widths = tuple(round(options.width * min(1 << size, WIDEST)) for size in range(len(options.blocks)))
-    return Form(styles, widths, options.blocks, options.ends, options.noise, options.changes)
+    layers = () if options.own_encoder else SEEN[: len(widths) - 1]
+    if lacking := {*layers} - {*encoder.layers}:
+        raise UsageError(
+            f"{encoder.name} does not have the layers to see photographs with: {', '.join(sorted(lacking))}",
+            "choose a VGG network as --backbone, or --own-encoder",
+        )
+    channels = encoder.widths()
+    seen = tuple(channels[layer] for layer in layers)
+    return Form(styles, widths, options.blocks, options.ends, options.noise, layers, seen)
 
 
 def mixture(chosen: Tensor, strengths: Tensor, styles: int) -> Tensor:

@@ -127,7 +127,7 @@ def test_a_training_goes_on_from_another_network(trained: Path, run_gencli: RunG
     assert clash.returncode == 2 and "--width cannot be chosen" in clash.stderr
     # at a rate of 0 it stays what it was, of the style that it has
     done = run_gencli(
-        *train, *QUICK, "--size", "64", "--style-size", "64", "--rate", "0", "--average", "0", "--steps", "1"
+        *train, *QUICK[2:], "--size", "64", "--style-size", "64", "--rate", "0", "--average", "0", "--steps", "1"
     )
     assert done.returncode == 0, done.stderr
     for name, style in (("both", ("--style", "other")), ("more", ())):

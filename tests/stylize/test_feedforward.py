@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,13 +15,17 @@ from gencli.core.device import Runtime
 from gencli.core.errors import UsageError
 from gencli.core.transport import spread
 from gencli.stylize import feedforward, optimize, training
-from gencli.stylize.feedforward import Form, Painter, StyleNorm, paint
+from gencli.stylize.feedforward import Form, Painter, StyleNorm
 from gencli.stylize.objective import Objective
 from gencli.stylize.options import StyleTraining, StylizeOptions
 
 Draw = Callable[..., Tensor]
 CPU = Runtime(torch.device("cpu"))
 LAYERS: dict[str, Any] = {"content_layer": {"conv2_2": 1.0}, "style_layer": {"conv1_1": 1.0, "conv3_1": 3.0}}
+
+
+LOOKING = Form(2, (4, 6, 8, 8), (0, 0, 1, 2), 3, 2, ("conv1_1", "conv2_1", "conv3_1"), (6, 8, 10))
+OWN = Form(2, (4, 6, 8), (0, 0, 2), 9, 0)
 
 
 def painter(form: Form, dtype: torch.dtype = torch.float64) -> Painter:
@@ -40,9 +46,9 @@ def shares(*numbers: float) -> Tensor:
     return torch.tensor([numbers], dtype=torch.float64)
 
 
-def test_the_published_network_has_its_parameters() -> None:
+def test_the_published_network_has_its_parameters(tiny: Any) -> None:
     """Johnson et al. 2016: 9 × 9 ends, 3 → 32 → 64 → 128, five residual blocks, and the reverse."""
-    net = Painter(training.form(StyleTraining.build({}, "johnson"), 1))
+    net = Painter(training.form(StyleTraining.build({}, "johnson"), 1, tiny()))
     convolutions = sum(weight.numel() for name, weight in net.named_parameters() if "norm" not in name)
     by_hand = 2 * (81 * 3 * 32) + 2 * 9 * (32 * 64 + 64 * 128) + 10 * 9 * 128 * 128 + 3
     norms = 2 * 2 * (2 * (32 + 64) + 128 + 10 * 128)  # a scale and a shift, for the photograph and for the style
@@ -68,60 +74,66 @@ def test_a_norm_by_hand(picture: Draw) -> None:
 @pytest.mark.parametrize(
     "form",
     [
-        Form(2),
-        Form(2, (6, 8), (0, 1), 3, 0, False),
-        Form(2, (4, 6, 8), (0, 0, 2), 9),
-        Form(2, (4, 6, 8, 8), (0, 1, 0, 2)),
+        LOOKING,
+        replace(LOOKING, widths=(4, 6, 8), blocks=(0, 1, 0), layers=LOOKING.layers[:2], channels=(6, 8)),
+        OWN,
+        replace(OWN, widths=(6, 8), blocks=(0, 1), ends=3, noise=2),
+        replace(OWN, widths=(4, 6, 8, 8), blocks=(0, 1, 0, 2)),
     ],
 )
 @pytest.mark.parametrize("size", [(70, 101), (64, 128), (33, 190)])
-def test_tiles_change_nothing(picture: Draw, form: Form, size: tuple[int, int]) -> None:
-    net, wanted = painter(form), shares(0.3, 0.5, 0.2)
-    whole = paint(net, picture(*size), wanted)
+@torch.no_grad()
+def test_tiles_change_nothing(tiny: Any, picture: Draw, form: Form, size: tuple[int, int]) -> None:
+    net, encoder, wanted = painter(form), tiny("average"), shares(0.3, 0.5, 0.2)
+    whole = net(encoder, picture(*size), wanted)
     assert whole.std() > 0.02
     for tile in (32, 60):
-        torch.testing.assert_close(paint(net, picture(*size), wanted, tile), whole, atol=1e-6, rtol=0)
-    torch.testing.assert_close(paint(net, picture(*size), wanted), whole, atol=0, rtol=0)  # nothing of a tile is left
+        torch.testing.assert_close(net(encoder, picture(*size), wanted, tile=tile), whole, atol=1e-6, rtol=0)
+    # nothing of a tile is left
+    torch.testing.assert_close(net(encoder, picture(*size), wanted), whole, atol=0, rtol=0)
 
 
 def fresh(form: Form, *styles: Tensor) -> Painter:
-    net = Painter(form).double()
+    net = Painter(replace(form, styles=len(styles))).double()
     feedforward.initialise(net, torch.Generator().manual_seed(0), styles)
     return net
 
 
-def test_a_new_painter_only_moves_the_colours(picture: Draw) -> None:
+def test_a_new_painter_only_moves_the_colours(tiny: Any, picture: Draw) -> None:
     photograph, style = 0.25 + 0.5 * picture(40, 60), 0.3 + 0.2 * picture(30, 30, 1)
-    found = fresh(Form(), style)(photograph, shares(0, 1))
+    net, encoder = fresh(LOOKING, style), tiny("average")
+    found = net(encoder, photograph, shares(0, 1))
     mean, covariance = spread(found[0].flatten(1))
     wanted_mean, wanted = spread(style[0].flatten(1))
     torch.testing.assert_close(mean, wanted_mean, atol=5e-3, rtol=0)
     torch.testing.assert_close(covariance, wanted, atol=2e-3, rtol=0)
-    assert (fresh(Form(), style)(photograph, shares(0.999, 0.001)) - photograph).abs().max() < 1e-3
-    half = fresh(Form(), style)(photograph, shares(0.5, 0.5))
+    assert (net(encoder, photograph, shares(0.999, 0.001)) - photograph).abs().max() < 1e-3
+    half = net(encoder, photograph, shares(0.5, 0.5))
     torch.testing.assert_close(half, torch.lerp(photograph, found, 1 / 1.15), atol=0.02, rtol=0)
-    plain = fresh(Form(changes=False), style)(photograph, shares(0, 1))
+    plain = fresh(OWN, style)(None, photograph, shares(0, 1))
     torch.testing.assert_close(plain, torch.full_like(plain, 0.5))
 
 
-def test_noise_is_the_same_each_time_and_its_own_in_training(picture: Draw) -> None:
-    net, photograph, wanted = painter(Form()), picture(40, 40), shares(0.3, 0.7)
-    torch.testing.assert_close(net(photograph, wanted), net(photograph, wanted), atol=0, rtol=0)
-    draw = torch.Generator().manual_seed(3)
-    assert (net(photograph, wanted, draw) - net(photograph, wanted, draw)).abs().max() > 1e-3
-    silent = painter(Form(noise=0))
+def test_noise_is_the_same_each_time_and_its_own_in_training(tiny: Any, picture: Draw) -> None:
+    net, photograph, wanted = painter(LOOKING), picture(40, 40), shares(0.3, 0.5, 0.2)
+    paint, draw = partial(net, tiny(), photograph, wanted), torch.Generator().manual_seed(3)
+    torch.testing.assert_close(paint(), paint(), atol=0, rtol=0)
+    assert (paint(draw) - paint(draw)).abs().max() > 1e-3
+    silent = painter(replace(LOOKING, noise=0))
     assert not sum(grain.numel() for grain in silent.grain)
-    torch.testing.assert_close(silent(photograph, wanted, draw), silent(photograph, wanted), atol=0, rtol=0)
+    paint = partial(silent, tiny(), photograph, wanted)
+    torch.testing.assert_close(paint(draw), paint(), atol=0, rtol=0)
 
 
 @pytest.mark.parametrize("size", [(1, 16), (7, 9), (16, 33)])
-def test_small_and_thin_pictures_are_painted(picture: Draw, size: tuple[int, int]) -> None:
-    found = painter(Form())(picture(*size), shares(0.3, 0.7))
+@pytest.mark.parametrize("form", [LOOKING, OWN])
+def test_small_and_thin_pictures_are_painted(tiny: Any, picture: Draw, form: Form, size: tuple[int, int]) -> None:
+    found = painter(form)(tiny(), picture(*size), shares(0.3, 0.5, 0.2))
     assert found.shape[-2:] == size and found.isfinite().all()
 
 
-def test_every_picture_of_a_batch_has_its_own_mixture(picture: Draw) -> None:
-    net, batch = painter(Form(styles=2)), torch.cat([picture(32, 32), picture(32, 32, 1)])
+def test_every_picture_of_a_batch_has_its_own_mixture(tiny: Any, picture: Draw) -> None:
+    net, batch = partial(painter(LOOKING), tiny()), torch.cat([picture(32, 32), picture(32, 32, 1)])
     wanted = torch.cat([shares(0.5, 0.5, 0), shares(0.2, 0.3, 0.5)])
     both = net(batch, wanted)
     for index in range(2):
@@ -129,16 +141,24 @@ def test_every_picture_of_a_batch_has_its_own_mixture(picture: Draw) -> None:
     assert (net(batch, wanted.flip(0)) - both).abs().max() > 0.01
 
 
-def test_a_painter_takes_over_what_another_knows(picture: Draw) -> None:
-    start, net = (painter(Form(styles), torch.float32) for styles in (2, 3))
+def test_a_painter_takes_over_what_another_knows(tiny: Any, picture: Draw) -> None:
+    start, net = (painter(replace(LOOKING, styles=styles), torch.float32) for styles in (2, 3))
     feedforward.take_over(net, start, [1, 0, 1])
     for style, other in enumerate([1, 0, 1]):
         net.mean[style], net.root[style] = start.mean[other], start.root[other]
-    photograph = picture(40, 48).float()
+    photograph, encoder = picture(40, 48).float(), tiny(dtype=torch.float32)
     for style, other in enumerate([1, 0, 1]):
-        found = net(photograph, training.mixture(torch.tensor([style]), torch.tensor([0.7]), 3))
-        wanted = start(photograph, training.mixture(torch.tensor([other]), torch.tensor([0.7]), 2))
+        found = net(encoder, photograph, training.mixture(torch.tensor([style]), torch.tensor([0.7]), 3))
+        wanted = start(encoder, photograph, training.mixture(torch.tensor([other]), torch.tensor([0.7]), 2))
         torch.testing.assert_close(found, wanted)
+
+
+def test_what_a_painter_sees_with_must_be_there(tiny: Any) -> None:
+    form = training.form(StyleTraining(width=6, blocks=(0, 1, 1)), 2, tiny())
+    assert (form.layers, form.channels, form.widths) == (("conv1_1", "conv2_1"), (6, 8), (6, 12, 24))
+    with pytest.raises(UsageError, match="conv4_1"):
+        training.form(StyleTraining(), 1, tiny())
+    assert training.form(StyleTraining(own_encoder=True), 1, tiny()).layers == ()
 
 
 def test_mixtures_add_up() -> None:

@@ -55,9 +55,9 @@ def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
             **changes,
         )
         styles = [picture(80, 60, 77).float(), 1 - picture(80, 60, 78).float()]
-        net = Painter(training.form(options, 2))
-        initialise(net, generator(seed), styles)
         backbone = tiny("average", dtype=torch.float32)
+        net = Painter(training.form(options, 2, backbone))
+        initialise(net, generator(seed), styles)
         return training.StyleRecipe(net, options, backbone, styles, photographs(picture), CPU, seed)
 
     return make
@@ -100,7 +100,7 @@ def run(
     return loop.train(made, order, folder, config=config, options=durations, runtime=CPU, resume=resume, report=report)
 
 
-@pytest.mark.parametrize("changes", [{}, {"average": 0.0, "style_loss": "gram", "tv": 0.5}])
+@pytest.mark.parametrize("changes", [{}, {"average": 0.0, "style_loss": "gram", "tv": 0.5, "own_encoder": True}])
 def test_stopped_and_resumed_is_bit_identical(
     tmp_path: Path, recipe: Recipe, picture: Callable[..., torch.Tensor], changes: dict[str, Any]
 ) -> None:
