@@ -31,7 +31,7 @@ from torch import Tensor
 from gencli.core import backbones, images
 from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, generator, memory_format, start
-from gencli.core.images import Picture, fit, to_pillow
+from gencli.core.images import Picture, to_pillow
 from gencli.stylize import learning, painting, training
 from gencli.stylize.feedforward import Painter, initialise
 from gencli.stylize.optimize import load_backbone, stylize
@@ -75,14 +75,14 @@ def quality(given: argparse.Namespace, runtime: Runtime) -> None:
     style = images.load(given.style, size=512)
     rivals: dict[str, Callable[[Picture], Tensor]] = {}
     if given.model:
-        rivals[given.model] = painter(painting.load(given.model, runtime), given.size)
+        rivals[given.model] = painter(given.model, style.name, given.size, runtime)
     else:
         for name, preset in RIVALS.items():
             plan = StyleTraining.build({"minutes": given.minutes}, preset)
             learning.train(
                 [given.style], name, plan, data=given.data, data_root=given.data_root, seed=1, runtime=runtime
             )
-            rivals[name] = painter(painting.load(name, runtime), given.size)
+            rivals[name] = painter(name, style.name, given.size, runtime)
     slow = StylizeOptions(size=given.size)
     backbone = load_backbone(slow, runtime)
     rivals["optimised"] = lambda photograph: (
@@ -97,8 +97,7 @@ def quality(given: argparse.Namespace, runtime: Runtime) -> None:
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in rivals}
     for source in given.photographs:
         photograph = images.load(source, size=given.size)
-        height, width = fit(*photograph.rgb.shape[-2:], given.size)
-        before = images.resize(photograph.opaque.to(runtime.device), (height, width)).clamp(0, 1)
+        before = learning.sized(photograph.opaque.to(runtime.device), given.size)
         for name, make in rivals.items():
             began = time.perf_counter()
             made = make(photograph).to(runtime.device)
@@ -120,10 +119,9 @@ def quality(given: argparse.Namespace, runtime: Runtime) -> None:
             print(f"beside {other}: style distance × {ratio:.2f}, asked <= {asked:g}; content distance × {content:.2f}")
 
 
-def painter(trained: painting.Trained, size: int) -> Callable[[Picture], Tensor]:
-    options = StylizeOptions(size=size)
-    shares = trained.shares({}, options.strength)
-    return lambda photograph: images.load(trained.painted(photograph, shares, options)).rgb
+def painter(model: str, style: str, size: int, runtime: Runtime) -> Callable[[Picture], Tensor]:
+    look = painting.load(model, runtime).look({style: 1.0}, StylizeOptions(size=size))
+    return lambda photograph: images.load(look(photograph)).rgb
 
 
 def main() -> None:

@@ -202,12 +202,14 @@ def knows_names(which: str) -> bool:
 
 
 def knowing(styles: Collection[str], runtime: Runtime, *, any_style: bool = False) -> Trained | AnyTrained:
-    """The newest painter that knows all these styles, or else, or for `any_style`, the newest network for any.
+    """The newest painter that knows all these styles, or of the built-in ones the one that knows fewest others; or
+    else, or for `any_style`, the newest network for any.
 
     Raises GencliError, which names the styles there are painters for, when there is none.
     """
     there = [model for model in store.models("stylize") if model.state != "damaged" and model.weights.is_file()]
-    there = [*sorted(there, key=lambda model: -model.modified), *store.built_in("stylize")]
+    built_in = sorted(store.built_in("stylize"), key=lambda model: len(model.config.get("styles", ())))
+    there = [*sorted(there, key=lambda model: -model.modified), *built_in]
     painters = [model for model in there if model.config.get("kind") != ANY_STYLE]
     able = [model for model in painters if not any_style and {*styles} <= {*model.config.get("styles", ())}]
     able = able or [model for model in there if model not in painters]
