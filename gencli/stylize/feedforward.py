@@ -17,13 +17,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate, pairwise
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gencli.core.backbones import Backbone
 from gencli.core.device import generator
 from gencli.core.tiles import Window, collected_over, moments_over, windows
 from gencli.core.transport import matrix_root, spread, transport
@@ -31,16 +30,18 @@ from gencli.stylize.losses import content_weight
 
 EPSILON = 1e-5  # of a norm
 FLAT = 0.02  # a photograph's colours vary by such a share of the style's variance at least, so that noise stays small
+DARKEST = 0.02  # a photograph is kept so far from black and white that changes of its logit show
 GRAIN = 0.5  # how strong the noise is in the beginning, all its maps together
 SEED = 7  # of the noise a picture is painted with: the same for all, so that a film does not flicker
 
 
 @dataclass(frozen=True)
 class Form:
-    """How a painter is built: how many `styles` it knows; its channels at full size, half, and so on, `widths`, and
-    its residual `blocks` there, none at full size; the side in pixels of the first and the last convolution; maps of
-    `noise` wherever there are blocks. What the backbone sees of the photograph at half size, a quarter, and so on: its
-    `layers` and their `channels`. Without, the painter sees with layers of its own, as was published."""
+    """How a painter is built: how many `styles` it knows, or for any style how many numbers a style's `code` has; its
+    channels at full size, half, and so on, `widths`, and its residual `blocks` there, none at full size; the side in
+    pixels of the first and the last convolution; maps of `noise` wherever there are blocks. What the backbone sees of
+    the photograph at half size, a quarter, and so on: its `layers` and their `channels`. Without, the painter sees with
+    layers of its own, as was published."""
 
     styles: int = 1
     widths: tuple[int, ...] = (12, 24, 48, 64, 64)
@@ -49,6 +50,7 @@ class Form:
     noise: int = 8
     layers: tuple[str, ...] = ()
     channels: tuple[int, ...] = ()
+    code: int = 0
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Form:
@@ -57,6 +59,17 @@ class Form:
             name: tuple(value) if isinstance(value, list) else value for name, value in values.items()
         }
         return cls(**kept)
+
+    @property
+    def rows(self) -> int:
+        """Of the tables of norms: for the photograph and for each style; or for the photograph, for what all styles
+        have in common, and for each number of a code."""
+        return 2 + self.code if self.code else 1 + self.styles
+
+    @property
+    def given(self) -> tuple[int, ...]:
+        """Channels that are given at half size, a quarter, and so on: for any style twice the backbone's."""
+        return tuple(2 * channels if self.code else channels for channels in self.channels)
 
     @property
     def stride(self) -> int:
@@ -127,6 +140,14 @@ class Block(nn.Module):
         return found
 
 
+class Seer(Protocol):
+    """What a painter sees with: a backbone, or one that is told what to look for."""
+
+    def __call__(self, pictures: Tensor, layers: Sequence[str]) -> dict[str, Tensor]: ...
+
+    def reach(self, layer: str) -> tuple[int, int]: ...
+
+
 class Painter(nn.Module):
     """Photographs (N, 3, H, W) in [0, 1] to paintings, in such shares of the photograph and of each style (N, 1 + S),
     which add up to 1.
@@ -140,11 +161,11 @@ class Painter(nn.Module):
     def __init__(self, form: Form) -> None:
         super().__init__()
         self.form = form
-        widths, rows = form.widths, 1 + form.styles
+        widths, rows = form.widths, form.rows
         sizes = [*zip(widths, form.blocks, strict=True)]
         smaller = [Layer(rows, 3, widths[0], form.ends)]
         if form.layers:
-            of_backbone = zip(form.channels, sizes[1:], strict=True)
+            of_backbone = zip(form.given, sizes[1:], strict=True)
             smaller += [Layer(rows, given, width, 3 if blocks else 1) for given, (width, blocks) in of_backbone]
         else:
             smaller += [Layer(rows, *pair, down=2) for pair in pairwise(widths)]
@@ -153,12 +174,13 @@ class Painter(nn.Module):
         self.blocks = nn.ModuleList(nn.ModuleList(Block(rows, width) for _ in range(blocks)) for width, blocks in sizes)
         self.grain = nn.ParameterList(torch.zeros(rows, form.noise if blocks else 0, width) for width, blocks in sizes)
         self.last = nn.Conv2d(widths[0], 3, form.ends, 1, form.ends // 2, padding_mode="reflect")
-        self.register_buffer("mean", torch.zeros(form.styles, 3))
-        self.register_buffer("root", torch.zeros(form.styles, 3, 3))
+        if form.styles:
+            self.register_buffer("mean", torch.zeros(form.styles, 3))
+            self.register_buffer("root", torch.zeros(form.styles, 3, 3))
 
     def forward(
         self,
-        encoder: Backbone | None,
+        encoder: Seer | None,
         pictures: Tensor,
         shares: Tensor,
         draw: torch.Generator | None = None,
@@ -169,15 +191,26 @@ class Painter(nn.Module):
         `draw` gives noise, else it is always the same. In tiles of a side of `tile` pixels a picture is the same, and
         needs less memory; there are no gradients then.
         """
-        there = self.recolored(pictures, shares)
-        in_tiles = tile is not None and max(pictures.shape[-2:]) > tile
+        return self.painted(encoder, self.recolored(pictures, shares), shares, draw, tile)
+
+    def painted(
+        self,
+        encoder: Seer | None,
+        there: Tensor,
+        shares: Tensor,
+        draw: torch.Generator | None = None,
+        tile: int | None = None,
+    ) -> Tensor:
+        """The same of photographs whose colours have been moved."""
+        height, width = there.shape[-2:]
+        in_tiles = tile is not None and max(height, width) > tile
         given = padded(there, self.form.stride, 2 * self.form.stride)
         if in_tiles:
             change = _found_in_tiles(self, encoder, given, shares, tile)
         else:
             change = self.found(encoder, given, shares, draw)
-        change = widened(change[..., : pictures.shape[-2], : pictures.shape[-1]])
-        return torch.sigmoid(change + torch.logit(there, 0.02) if self.form.layers else change)
+        change = widened(change[..., :height, :width])
+        return torch.sigmoid(change + torch.logit(there, DARKEST) if self.form.layers else change)
 
     @torch.no_grad()
     def recolored(self, pictures: Tensor, shares: Tensor) -> Tensor:
@@ -192,9 +225,7 @@ class Painter(nn.Module):
         come = (1 / (1 + content_weight(strength)))[:, None, None]
         return torch.lerp(colors, moved, come).view_as(pictures).to(pictures).clamp(0, 1)
 
-    def found(
-        self, encoder: Backbone | None, given: Tensor, shares: Tensor, draw: torch.Generator | None = None
-    ) -> Tensor:
+    def found(self, encoder: Seer | None, given: Tensor, shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
         """What the network finds in pictures (N, 3, H, W), of their size."""
         seen = self.seen(encoder, given, shares)
         x = self.coarse(seen[self.form.fine :], shares, draw)
@@ -203,7 +234,7 @@ class Painter(nn.Module):
         change: Tensor = self.last(x)
         return change
 
-    def seen(self, encoder: Backbone | None, given: Tensor, shares: Tensor, sizes: int | None = None) -> list[Tensor]:
+    def seen(self, encoder: Seer | None, given: Tensor, shares: Tensor, sizes: int | None = None) -> list[Tensor]:
         """Features of pictures at each of the sizes, or at the first of them."""
         layers = self.smaller[:sizes]
         if not self.form.layers:
@@ -211,7 +242,7 @@ class Painter(nn.Module):
         looked_at = self.looked_at(encoder, given, len(layers))
         return [layer(x, shares) for layer, x in zip(layers, looked_at, strict=True)]
 
-    def unnormed(self, encoder: Backbone | None, given: Tensor, shares: Tensor, size: int) -> Tensor:
+    def unnormed(self, encoder: Seer | None, given: Tensor, shares: Tensor, size: int) -> Tensor:
         """What comes to the norm of those at one size."""
         if self.form.layers:
             x = self.looked_at(encoder, given, size + 1)[-1]
@@ -220,12 +251,12 @@ class Painter(nn.Module):
         return cast("Layer", self.smaller[size]).seen(x)
 
     @torch.no_grad()
-    def looked_at(self, encoder: Backbone | None, given: Tensor, sizes: int) -> list[Tensor]:
+    def looked_at(self, encoder: Seer | None, given: Tensor, sizes: int) -> list[Tensor]:
         """Pictures, and what the backbone sees of them at the next sizes."""
         if sizes == 1:
             return [given]
         assert encoder is not None
-        features = encoder(F.avg_pool2d(given, 2), self.form.layers[: sizes - 1])
+        features = encoder(at_half(given), self.form.layers[: sizes - 1])
         return [given, *features.values()]
 
     def coarse(self, seen: Sequence[Tensor], shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
@@ -250,7 +281,7 @@ class Painter(nn.Module):
         return found + seen if self.form.layers else found
 
 
-def initialise(net: Painter, draw: torch.Generator, styles: Sequence[Tensor]) -> None:
+def initialise(net: Painter, draw: torch.Generator, styles: Sequence[Tensor] = ()) -> None:
     """Normal weights after He et al. 2015; of the last layer zeros: a painter that draws changes begins with none.
 
     `styles` are the pictures (1, 3, h, w) whose colours it is to know.
@@ -282,6 +313,11 @@ def take_over(net: Painter, start: Painter, begin: Sequence[int]) -> None:
                 own.copy_(known[name])
 
 
+def at_half(pictures: Tensor) -> Tensor:
+    """Pictures (…, H, W) as a painter's backbone looks at them: half as large."""
+    return F.avg_pool2d(pictures, 2)
+
+
 def widened(x: Tensor) -> Tensor:
     """In single precision at least."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
@@ -298,7 +334,7 @@ def padded(pictures: Tensor, stride: int, least: int = 0) -> Tensor:
 
 
 @torch.no_grad()
-def _found_in_tiles(net: Painter, encoder: Backbone | None, whole: Tensor, shares: Tensor, tile: int | None) -> Tensor:
+def _found_in_tiles(net: Painter, encoder: Seer | None, whole: Tensor, shares: Tensor, tile: int | None) -> Tensor:
     """What `found` finds, without the features at the fine sizes ever being there as a whole; those at the others take
     no more memory than the picture.
 

@@ -16,12 +16,11 @@ from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.errors import UsageError
 from gencli.core.images import Source, fit, loaded, resize
-from gencli.core.options import spelling
 from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.sources import pictures_in
 from gencli.core.stages import Report, Stage, unwatched
-from gencli.stylize import arbitrary, feedforward, painting, variety
+from gencli.stylize import arbitrary, feedforward, painting
 from gencli.stylize.arbitrary import AnyStyle
 from gencli.stylize.feedforward import Painter
 from gencli.stylize.options import ANY_STYLE, StyleTraining
@@ -30,8 +29,7 @@ from gencli.stylize.training import LARGER, PaintingRecipe, StyleRecipe, batches
 from gencli.stylize.variety import AnyStyleRecipe
 from gencli.stylize.whitening import look_at
 
-OF_SOME_STYLES = {"blocks", "noise", "own_encoder"}  # options of painters alone
-FIXED = {"any_style", "width", "ends", "backbone", "pooling"}  # what stays as it is in a network to go on from
+FIXED = {"width", "blocks", "ends", "noise", "own_encoder", "backbone", "pooling"}  # in a network to go on from
 DRAWN = 240  # squares of the drawn photographs, where there are no others: an epoch of some length
 
 log = logging.getLogger("gencli")
@@ -68,8 +66,11 @@ def train(
             base = runs.earlier(run.folder).get("base")
         start = None if base is None else painting.load(base, runtime)
         options = (run.options if start is None else _going_on(run.options, start)).ended()
-        if options.any_style and (unused := run.options.given & OF_SOME_STYLES):
-            raise UsageError(f"{spelling(min(unused))} is for painters of some styles", "leave it out, or --any-style")
+        if options.any_style and options.own_encoder:
+            raise UsageError(
+                "a network for any style sees with the backbone, and not with an encoder of its own",
+                "leave out --own-encoder, or choose another --from",
+            )
         if resume and not styles:
             styles = runs.earlier(run.folder)["sources"]
         if not styles and options.any_style:
@@ -87,7 +88,7 @@ def train(
         names = [picture.name for picture in pictures]
         recipe: PaintingRecipe
         if options.any_style:
-            knowing_any = _any_style(options, backbone, seen, cast("AnyTrained | None", start), runtime, run.seed)
+            knowing_any = _any_style(options, backbone, seen, start, runtime, run.seed)
             recipe = AnyStyleRecipe(knowing_any, options, backbone, seen, held_out, runtime, run.seed)
         else:
             painter = _painter(options, backbone, names, seen, cast("Trained | None", start), run.seed)
@@ -124,10 +125,9 @@ def train(
 
 def _going_on(options: StyleTraining, start: Trained | AnyTrained) -> StyleTraining:
     """Options for going on from a network: its architecture stays."""
-    any_style = isinstance(start, AnyTrained)
-    fixed = FIXED if any_style else FIXED | OF_SOME_STYLES
     settled = StyleTraining.from_dict(start.config["options"])
-    return runs.going_on(options, fixed, start.name, settled.to_dict(), "kind and architecture")
+    options = runs.going_on(options, FIXED, start.name, settled.to_dict(), "backbone and architecture")
+    return options.replace(any_style=options.any_style or isinstance(start, AnyTrained))
 
 
 def _painter(
@@ -152,15 +152,16 @@ def _any_style(
     options: StyleTraining,
     backbone: Backbone,
     styles: Sequence[Tensor],
-    start: AnyTrained | None,
+    start: Trained | AnyTrained | None,
     runtime: Runtime,
     seed: int,
 ) -> AnyStyle:
     """A network for any style; `styles` (1, 3, h, w) are examples."""
-    if start is not None:
+    if isinstance(start, AnyTrained):
         return start.net
-    net = AnyStyle(variety.plan(backbone, styles, options))
-    arbitrary.initialise(net, generator(seed), look_at(backbone, styles, net.plan.layers, runtime))
+    net = AnyStyle(form(options, len(styles), backbone))
+    looks = look_at(backbone, styles, net.layers, runtime)
+    arbitrary.initialise(net, generator(seed), looks, start.net if start else None)
     return net
 
 

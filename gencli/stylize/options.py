@@ -144,7 +144,7 @@ class StyleTraining(Comparing, Training):
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         # each step in a style of its own
-        "any": {"any_style": True, "width": 16, "batch_size": 1, "rate": 3e-3, "size": 224},
+        "any": {"any_style": True, "batch_size": 1, "rate": 3e-3, "size": 224},
         # the network of Johnson et al. 2016
         "johnson": {"width": 32, "blocks": (0, 0, 5), "ends": 9, "noise": 0, "own_encoder": True},
     }

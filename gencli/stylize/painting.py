@@ -20,13 +20,11 @@ from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture, Source, loaded
 from gencli.stylize.arbitrary import AnyStyle
 from gencli.stylize.canvas import Canvas
-from gencli.stylize.decoder import Plan
 from gencli.stylize.feedforward import Form, Painter
 from gencli.stylize.options import ANY_STYLE, StyleTraining, StylizeOptions
 from gencli.stylize.whitening import Looks, Wish, look_at
 
-TILE, LARGER_TILE = 512, 1024  # where the whole does not fit: of a painter, and of a network that sees further
-NEEDED = 1300  # bytes a pixel that a network for any style takes, as measured from 0.2 to 1.8 million pixels
+TILE = 512  # where the whole does not fit
 MAPS = 10  # feature maps of a painter at full size that are there at once, of the first width, as measured
 
 Look: TypeAlias = Callable[[Picture], Image.Image]
@@ -86,16 +84,12 @@ class Trained:
         content = canvas.at(options.size).content
         if options.strength == 0:
             return canvas.render(content)
-        with torch.no_grad():
-            made: Tensor = self.net(self.encoder, content, shares, tile=options.tile or self._tile(content))
+        with torch.no_grad(), self.runtime.autocast():
+            tile = options.tile or _tile(self.net.form, content, self.runtime)
+            made: Tensor = self.net(self.encoder, content, shares, tile=tile)
         if options.keep_color in {"histogram", "covariance"}:
             made = color.match_color(made, content, options.keep_color)
         return canvas.render(made)
-
-    def _tile(self, content: Tensor) -> int | None:
-        """Tiles where the whole does not fit."""
-        pixels = content.shape[-2] * content.shape[-1]
-        return TILE if 4 * MAPS * self.net.form.widths[0] * pixels > free_memory(self.runtime.device) else None
 
 
 @dataclass(frozen=True)
@@ -132,7 +126,7 @@ class AnyTrained:
         )
 
     def _looks(self, canvas: Canvas) -> Looks:
-        return look_at(self.encoder, canvas.at(canvas.options.size).styles, self.net.plan.layers, self.runtime)
+        return look_at(self.encoder, canvas.at(canvas.options.size).styles, self.net.layers, self.runtime)
 
     def painted(
         self,
@@ -149,22 +143,31 @@ class AnyTrained:
         scale = canvas.at(options.size)
         if options.strength == 0:
             return canvas.render(scale.content)
-        shares, regions = torch.tensor([[weights]], device=self.runtime.device) / sum(weights), None
-        if scale.masks:
-            regions = torch.cat(scale.masks)[:, 0]
-            regions = regions / regions.sum(0).clamp_min(1)
-            shares = torch.eye(len(regions), device=self.runtime.device)[None]
         looks = looks or self._looks(canvas)
-        wish = Wish(looks, torch.full((1,), options.strength, device=self.runtime.device), shares, regions)
-        with torch.no_grad():
-            tile = options.tile or self._tile(scale.content)
-            made: Tensor = self.net(self.encoder, scale.content, wish, self.runtime, tile=tile)
+        strength = torch.full((1,), options.strength, device=self.runtime.device)
+        tile = options.tile or _tile(self.net.form, scale.content, self.runtime)
+
+        def paint(shares: Sequence[float], region: Tensor | None = None) -> Tensor:
+            wish = Wish(looks, strength, torch.tensor([shares], device=self.runtime.device), region)
+            painted: Tensor = self.net(self.encoder, scale.content, wish, tile=tile)
+            return painted
+
+        with torch.no_grad(), self.runtime.autocast():
+            if scale.masks:
+                there = torch.cat(scale.masks)
+                there = there / there.sum(0).clamp_min(1)
+                made = (1 - there.sum(0)) * scale.content
+                for alone, region in zip(torch.eye(len(there)).tolist(), there, strict=True):
+                    made = made + region * paint(alone, region[0])
+            else:
+                made = paint([weight / sum(weights) for weight in weights])
         return canvas.render(made)
 
-    def _tile(self, content: Tensor) -> int | None:
-        """Tiles where the whole does not fit."""
-        pixels = content.shape[-2] * content.shape[-1]
-        return LARGER_TILE if NEEDED * pixels > free_memory(self.runtime.device) else None
+
+def _tile(form: Form, pictures: Tensor, runtime: Runtime) -> int | None:
+    """Tiles where the whole does not fit."""
+    pixels = pictures.shape[-2] * pictures.shape[-1]
+    return TILE if 4 * MAPS * form.widths[0] * pixels > free_memory(runtime.device) else None
 
 
 def load(which: str, runtime: Runtime | None = None) -> Trained | AnyTrained:
@@ -176,8 +179,8 @@ def load(which: str, runtime: Runtime | None = None) -> Trained | AnyTrained:
     found = store.find("stylize", which)
     painter = knows_names(which)
     with store.sound(found):
-        architecture, options = found.config["architecture"], StyleTraining.from_dict(found.config["options"])
-        net = Painter(Form.from_dict(architecture)) if painter else AnyStyle(Plan.from_dict(architecture))
+        form, options = Form.from_dict(found.config["architecture"]), StyleTraining.from_dict(found.config["options"])
+        net = Painter(form) if painter else AnyStyle(form)
         net.load_state_dict(store.load_weights(found, str(runtime.device)))
     net.to(runtime.device).to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
     net.eval()

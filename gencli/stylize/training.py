@@ -31,6 +31,7 @@ from gencli.stylize.options import StyleTraining
 
 SEEN = ("conv1_1", "conv2_1", "conv3_1", "conv4_1", "conv5_1")  # of the backbone: each half as large as the one before
 WIDEST = 16 / 3  # channels at the smallest sizes, in those at full size
+CODE = 48  # numbers that tell any style
 WARM_UP = 0.03  # share of the training in which the rate rises
 BETAS = (0.9, 0.99)
 SHOWN = 6  # held-out photographs that are shown and measured
@@ -72,10 +73,9 @@ class Comparison:
         )
 
     @torch.no_grad()
-    def study(self, pictures: Sequence[Tensor], layers: Collection[str] = ()) -> Styles:
-        """What is to be known of style pictures (1, 3, h, w), in the layers of the style and in `layers`."""
-        wanted = {*self.style, *layers}
-        seen = [self._look(picture, wanted) for picture in pictures]
+    def study(self, pictures: Sequence[Tensor]) -> Styles:
+        """What is to be known of style pictures (1, 3, h, w)."""
+        seen = [self._look(picture, self.style) for picture in pictures]
         moments, roots = {}, {}
         for layer in seen[0]:
             each = [losses.moments(features[layer].squeeze(0)) for features in seen]
@@ -246,17 +246,21 @@ class StyleRecipe(PaintingRecipe):
 
 
 def form(options: StyleTraining, styles: int, encoder: Backbone) -> Form:
-    """The painter the options ask for. Raises UsageError for an encoder without the layers to see with."""
+    """The painter of so many styles, or of any, that the options ask for.
+
+    Raises UsageError for an encoder without the layers to see with.
+    """
     widths = tuple(round(options.width * min(1 << size, WIDEST)) for size in range(len(options.blocks)))
     layers = () if options.own_encoder else SEEN[: len(widths) - 1]
     if lacking := {*layers} - {*encoder.layers}:
         raise UsageError(
             f"{encoder.name} does not have the layers to see photographs with: {', '.join(sorted(lacking))}",
-            "choose a VGG network as --backbone, or --own-encoder",
+            "choose a VGG network as --backbone" + ("" if options.any_style else ", or --own-encoder"),
         )
     channels = encoder.widths()
     seen = tuple(channels[layer] for layer in layers)
-    return Form(styles, widths, options.blocks, options.ends, options.noise, layers, seen)
+    some, code = (0, CODE) if options.any_style else (styles, 0)
+    return Form(some, widths, options.blocks, options.ends, options.noise, layers, seen, code)
 
 
 def mixture(chosen: Tensor, strengths: Tensor, styles: int) -> Tensor:

@@ -5,24 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
-from gencli.core.backbones import INPUT, Backbone
+from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime
-from gencli.core.errors import UsageError
 from gencli.core.images import resize
 from gencli.core.pictures import Batch, PictureSet
 from gencli.stylize.arbitrary import AnyStyle
-from gencli.stylize.decoder import Plan
 from gencli.stylize.options import StyleTraining
 from gencli.stylize.training import USUAL, PaintingRecipe, Styles
-from gencli.stylize.whitening import Looks, Wish
+from gencli.stylize.whitening import Looks, Wish, look_at
+
+Style: TypeAlias = tuple[Styles, Looks]
 
 AS_THEY_ARE, EASY = 0.6, 0.3  # share of the steps with a style as it was given, which are all in the first part
-LEAST_LEVELS = 3
 LEAST_PART = 0.4  # side of the smallest square cut out of a style, in sides of the whole
 PART = 0.75  # side of such squares when they are looked at, in sides of the style pictures
 
@@ -55,18 +54,21 @@ class AnyStyleRecipe(PaintingRecipe):
 
     @property
     def architecture(self) -> dict[str, Any]:
-        return asdict(self.net.plan)
+        return asdict(self.net.form)
 
-    def study(self, picture: Tensor) -> Styles:
-        return self.comparison.study([picture], self.net.plan.layers)
+    def study(self, picture: Tensor) -> Style:
+        """A style as it is compared with, and as the network is to see it."""
+        looks = look_at(self.encoder, [picture], self.net.layers, self.runtime)
+        return self.comparison.study([picture]), looks
 
     def parts(self, photographs: Tensor) -> dict[str, Tensor]:
         strengths = self.strengths(len(photographs))
-        styles = Styles.together([self.drawn() for _ in photographs])
-        painted = self.net(self.encoder, photographs, wish(styles, strengths), self.runtime, self.luck)
+        styles, wanted = wish([self.drawn() for _ in photographs], strengths)
+        with self.runtime.autocast():
+            painted = self.net(self.encoder, photographs, wanted, self.luck)
         return self.weighed(painted, *self.comparison(painted, photographs, styles), strengths)
 
-    def drawn(self) -> Styles:
+    def drawn(self) -> Style:
         """A style by chance."""
         numbers = torch.rand(7, generator=self.luck, device=self.luck.device).tolist()
         which = int(numbers[1] * len(self.pictures))
@@ -78,19 +80,17 @@ class AnyStyleRecipe(PaintingRecipe):
 
     @torch.no_grad()
     def of_shown(self) -> tuple[Tensor, Tensor, Tensor]:
-        styles = Styles.together(self.shown_styles)
         usual = torch.full((len(self.shown),), USUAL, device=self.shown.device)
-        painted: Tensor = self.best(self.encoder, self.shown, wish(styles, usual), self.runtime)
+        styles, wanted = wish(self.shown_styles, usual)
+        with self.runtime.autocast():
+            painted: Tensor = self.best(self.encoder, self.shown, wanted)
         return painted, *self.comparison(painted, self.shown, styles)
 
 
-def wish(styles: Styles, strengths: Tensor) -> Wish:
-    """Each of N pictures in one of N styles."""
-    looks = Looks(
-        {layer: moments.mean[:, None] for layer, moments in styles.moments.items()},
-        {layer: root[:, None] for layer, root in styles.roots.items()},
-    )
-    return Wish(looks, strengths, strengths.new_ones(len(strengths), 1, 1))
+def wish(each: Sequence[Style], strengths: Tensor) -> tuple[Styles, Wish]:
+    """Each of N pictures in one of N styles, so strongly (N,)."""
+    styles, looks = zip(*each, strict=True)
+    return Styles.together(styles), Wish(Looks.together(looks), strengths, strengths.new_ones(len(strengths), 1))
 
 
 def part(picture: Tensor, side: int, numbers: Sequence[float]) -> Tensor:
@@ -108,30 +108,3 @@ def recolored(picture: Tensor, numbers: Sequence[float]) -> Tensor:
     picture = picture.clamp(0, 1) ** math.exp(2 * (numbers[1] - 0.5))
     pale = max(0.0, 1.5 * numbers[0] - 0.9)
     return torch.lerp(picture, picture.mean(-3, keepdim=True), pale)
-
-
-@torch.no_grad()
-def plan(encoder: Backbone, styles: Sequence[Tensor], options: StyleTraining) -> Plan:
-    """A network that sees with that encoder, at as many levels as this has, which count alike in styles such as these
-    (1, 3, h, w).
-
-    Raises UsageError for an encoder without such layers.
-    """
-    usual = Plan()
-    layers = tuple(layer for layer in usual.layers if layer in {INPUT, *encoder.layers})
-    if len(layers) < LEAST_LEVELS:
-        raise UsageError(
-            f"{encoder.name} does not have the layers to see any style with, {', '.join(usual.layers[1:])}",
-            "choose a VGG network as --backbone",
-        )
-    channels = {INPUT: 3, **encoder.widths()}
-    squares = [{layer: float(f.square().mean()) for layer, f in encoder(style, layers).items()} for style in styles]
-    return Plan(
-        layers,
-        channels=tuple(channels[layer] for layer in layers),
-        units=tuple((sum(each[layer] for each in squares) / len(squares)) ** -0.5 for layer in layers),
-        widths=tuple(options.width * width // usual.widths[0] for width in usual.widths[: len(layers)]),
-        noise=usual.noise[: len(layers)],
-        blocks=tuple(blocks[: len(layers)] for blocks in usual.blocks),
-        ends=options.ends,
-    )

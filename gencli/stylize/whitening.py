@@ -19,7 +19,7 @@ from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime
 from gencli.core.transport import matrix_root, transport
 from gencli.stylize import losses
-from gencli.stylize.feedforward import widened
+from gencli.stylize.feedforward import at_half, widened
 from gencli.stylize.losses import Moments, content_weight, positions
 from gencli.stylize.objective import TINY
 
@@ -34,128 +34,69 @@ class Looks:
     mean: Mapping[str, Tensor]
     root: Mapping[str, Tensor]
 
+    @staticmethod
+    def together(each: Sequence[Looks]) -> Looks:
+        """Those of several pictures."""
+        parts = ([getattr(looks, part) for looks in each] for part in ("mean", "root"))
+        return Looks(*({layer: torch.cat([one[layer] for one in found]) for layer in found[0]} for found in parts))
+
 
 @dataclass(frozen=True)
 class Wish:
-    """What is wanted of N pictures: `looks`; how strongly, (N,) in (0, 1]; and what share each style has in each of R
-    regions, (N, R, S), which add up to 1 for each region.
-
-    `regions` (R, H, W) in [0, 1], of a single picture, say where they are; without them there is one, which is
-    everywhere. Where there is none the photograph stays.
-    """
+    """What is wanted of N pictures: `looks`; how strongly, (N,) in (0, 1]; and what share each style has (N, S), which
+    add up to 1. Of a single picture it may be wanted for a `region` (H, W) in [0, 1] of it."""
 
     looks: Looks
     strengths: Tensor
     shares: Tensor
-    regions: Tensor | None = None
+    region: Tensor | None = None
 
-    def mixture(self) -> Tensor:
-        """How much there is of each style in the whole pictures (N, S)."""
-        if self.regions is None:
-            return self.shares.mean(1)
-        areas = self.regions.mean((-2, -1)).to(self.shares)
-        return (self.shares * (areas / areas.sum())[:, None]).sum(1)
-
-    def at(self, size: Sequence[int]) -> Tensor | None:
-        """The regions in so many rows and columns."""
-        return None if self.regions is None else F.adaptive_avg_pool2d(self.regions, (size[0], size[1]))
+    def counts(self, size: Sequence[int]) -> Tensor | None:
+        """How much each position of features of that size counts (h, w), where they do not all count the same: they add
+        up to 1."""
+        if self.region is None:
+            return None
+        there = F.adaptive_avg_pool2d(self.region[None], (size[0], size[1]))[0]
+        return there / there.sum().clamp_min(TINY)
 
 
-Map: TypeAlias = tuple[Tensor, Tensor]  # of R regions matrices (N, R, C, C), or kernels, and offsets (N, R, C)
+Map: TypeAlias = tuple[Tensor, Tensor]  # matrices (N, C, C) and offsets (N, C)
 
 
 @torch.no_grad()
 def look_at(encoder: Backbone, styles: Sequence[Tensor], layers: Sequence[str], runtime: Runtime) -> Looks:
-    """What is to be known of styles (1, 3, h, w) to paint one picture in them."""
+    """What is to be known of styles (1, 3, h, w) to paint one picture in them: made half as large, as the picture will
+    be for the encoder."""
     with runtime.autocast():
-        seen = [encoder(style, layers) for style in styles]
+        seen = [encoder(at_half(style), layers) for style in styles]
     found = {layer: [losses.moments(widened(each[layer]).squeeze(0)) for each in seen] for layer in layers}
     means = {layer: torch.stack([one.mean for one in each])[None] for layer, each in found.items()}
     roots = {layer: matrix_root(torch.stack([one.covariance for one in each]))[None] for layer, each in found.items()}
     return Looks(means, roots)
 
 
-def everywhere(regions: Tensor | None) -> Tensor | None:
-    """Regions (R, h, w), and what they leave: (R + 1, h, w)."""
-    return None if regions is None else torch.cat([regions, 1 - regions.sum(0, keepdim=True)])
-
-
-def even(regions: Tensor) -> Tensor:
-    """Regions (R, h, w) as shares of positions, which add up to 1 in each."""
-    return regions / regions.sum((-2, -1), keepdim=True).clamp_min(TINY)
-
-
-def moments_of(features: Tensor, shares: Tensor | None) -> Moments:
-    """Moments of features (N, C, h, w): means (N, 1, C) and so on; or of a single picture's in R regions, whose
-    positions have such shares (R, h, w): means (1, R, C)."""
+def moments_of(features: Tensor, counts: Tensor | None) -> Moments:
+    """Moments of pictures' features (N, C, h, w); or of a single one's, whose positions count so much (h, w)."""
     features = widened(features)
-    if shares is None:
-        found = losses.moments(features)
-        return Moments(found.mean[:, None], found.second[:, None])
-    each = [losses.moments(features.squeeze(0), share) for share in shares.to(features)]
-    return Moments(torch.stack([one.mean for one in each])[None], torch.stack([one.second for one in each])[None])
+    if counts is None:
+        return losses.moments(features)
+    found = losses.moments(features.squeeze(0), counts.to(features))
+    return Moments(found.mean[None], found.second[None])
 
 
 @torch.no_grad()
-def maps_of(moments: Moments, layer: str, wish: Wish, unit: float = 1.0) -> Map:
-    """Maps that say of features with such moments (N, R, …) by what they are to change, in such a unit."""
-    mean, root = (one[layer][:, None].to(moments.mean) for one in (wish.looks.mean, wish.looks.root))
+def maps_of(moments: Moments, layer: str, wish: Wish) -> Map:
+    """Maps that say of features with such moments (N, …) by what they are to change."""
+    mean, root = (one[layer].to(moments.mean) for one in (wish.looks.mean, wish.looks.root))
     shares = wish.shares.to(moments.mean)
-    there = torch.einsum("nrs,nrsij->nrij", shares, transport(moments.covariance[:, :, None], root, FLAT))
-    wanted = torch.einsum("nrs,nrsi->nri", shares, mean.expand(-1, shares.shape[1], -1, -1))
-    come = (unit / (1 + content_weight(wish.strengths.to(moments.mean))))[:, None, None]
+    there = torch.einsum("ns,nsij->nij", shares, transport(moments.covariance[:, None], root, FLAT))
+    wanted = torch.einsum("ns,nsi->ni", shares, mean)
+    come = (1 / (1 + content_weight(wish.strengths.to(moments.mean))))[:, None]
     offset = come * (wanted - (there @ moments.mean[..., None]).squeeze(-1))
     return come[..., None] * (there - torch.eye(there.shape[-1], dtype=there.dtype, device=there.device)), offset
 
 
-def moved(features: Tensor, maps: Map, regions: Tensor | None) -> Tensor:
-    """The changes (N, C, h, w) that maps make of features, where the regions (R, h, w) are."""
-    rows, total = positions(features), None
-    for region, (matrix, offset) in enumerate(zip(*(one.to(rows).unbind(1) for one in maps), strict=True)):
-        change = torch.baddbmm(offset[:, None], rows, matrix.mT).unflatten(1, features.shape[-2:]).movedim(-1, 1)
-        change = change if regions is None else change * regions[region].to(change)
-        total = change if total is None else total + change
-    assert total is not None
-    return total
-
-
-def errors(weight: Tensor, unit: float, of_canvas: Map, of_photographs: Map, *, masked: bool = False) -> Map:
-    """Kernels (N, R, D, 2 C, 3, 3) and offsets (N, R, D) for features of the canvas and of the photographs, one after
-    another: the convolution with `weight` (D, 2 C, 3, 3) of how far the canvas is from the style, and from the
-    photographs in the style. All of that is linear, and done at once.
-
-    With regions the last of them is for where there is none.
-    """
-    style, content = widened(weight).chunk(2, 1)
-    eye = unit * torch.eye(style.shape[1], dtype=style.dtype, device=style.device)
-    (to_style, there), (photographs_to_style, wanted) = (
-        tuple(part.to(style) for part in one) for one in (of_canvas, of_photographs)
-    )
-    together = "dcyx,nrck->nrdkyx"
-    kernels = torch.cat(
-        [
-            torch.einsum(together, style, to_style) - unit * content,
-            torch.einsum(together, content, photographs_to_style + eye),
-        ],
-        3,
-    )
-    offset = there @ style.sum((2, 3)).mT + wanted @ content.sum((2, 3)).mT
-    if masked:
-        nowhere = unit * torch.cat([-content, content], 1).expand_as(kernels[:, :1])
-        kernels, offset = torch.cat([kernels, nowhere], 1), F.pad(offset, (0, 0, 0, 1))
-    return kernels, offset
-
-
-def convolved(features: Tensor, maps: Map, regions: Tensor | None) -> Tensor:
-    """Features (N, C, h, w) convolved with `kernels` (N, R, D, C, 3, 3), offsets added: of each region its own where it
-    is, (N, D, h, w)."""
-    count = len(features)
-    apart = F.pad(features, (1, 1, 1, 1), mode="reflect").flatten(0, 1)[None]
-    total = None
-    for region, (kernels, offset) in enumerate(zip(*(one.to(features).unbind(1) for one in maps), strict=True)):
-        found = F.conv2d(apart, kernels.flatten(0, 1), offset.flatten(), groups=count)
-        found = found.unflatten(1, (count, -1)).squeeze(0)
-        found = found if regions is None else found * regions[region].to(found)
-        total = found if total is None else total + found
-    assert total is not None
-    return total
+def moved(features: Tensor, maps: Map) -> Tensor:
+    """The changes (N, C, h, w) that maps make of features."""
+    rows, (matrix, offset) = positions(features), (one.to(features) for one in maps)
+    return torch.baddbmm(offset[:, None], rows, matrix.mT).unflatten(1, features.shape[-2:]).movedim(-1, 1)

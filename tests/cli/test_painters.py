@@ -134,6 +134,11 @@ def test_a_training_goes_on_from_another_network(trained: Path, run_gencli: RunG
         done = run_gencli("stylize", "photos/p00.jpg", "--model", name, *style, "-o", f"{name}.png", "--size", "64")
         assert done.returncode == 0, done.stderr
     assert np.abs(pixels(trained / "both.png") - pixels(trained / "more.png")).max() <= 1
+    any_style = ("--any-style", "--name", "any", *QUICK[2:], "--size", "64", "--style-size", "64", "--steps", "1")
+    done = run_gencli(*train, *any_style)
+    assert done.returncode == 0, done.stderr
+    done = run_gencli("stylize", "photos/p00.jpg", "other.png", "--model", "any", "-o", "any.png", "--size", "64")
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_photographs_it_learns_on_the_drawn_ones(
@@ -191,7 +196,8 @@ def test_what_is_no_film_is_said(
 def test_any_style_is_learnt_and_painted_in(tiny_network: None, pictures: Path, run_gencli: RunGencli) -> None:
     done = run_gencli(
         "stylize", "train", "painting.png", "photos", "--preset", "any", "--data", "photos", "--name", "mine", *QUICK,
-        "--size", "64", "--style-size", "64", "--width", "4", "--ends", "3", "--steps", "3", "--seed", "1",
+        "--size", "64", "--style-size", "64", "--width", "4", "--blocks", "0,0,1", "--ends", "3", "--steps", "3",
+        "--seed", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 

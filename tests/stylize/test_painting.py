@@ -141,6 +141,6 @@ def test_a_painter_is_chosen_where_one_knows_the_style(both: Trained, any_style:
         both.look({"one": 1.0}, StylizeOptions(), ["mask.png"])
 
 
-def test_options_of_painters_are_not_for_networks_of_any_style(tiny_network: None) -> None:
-    with pytest.raises(UsageError, match="--blocks is for painters of some styles"):
-        train([], "any", StyleTraining.build({"any_style": True, "blocks": (0, 2), "steps": 1}))
+def test_a_network_for_any_style_sees_with_the_backbone(tiny_network: None) -> None:
+    with pytest.raises(UsageError, match="not with an encoder of its own"):
+        train([], "any", StyleTraining.build({"any_style": True, "own_encoder": True, "steps": 1}))

@@ -16,7 +16,7 @@ from gencli.core.device import Runtime, generator
 from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Progress, TrainingOptions
 from gencli.core.tensors import pack
-from gencli.stylize import arbitrary, training, variety
+from gencli.stylize import arbitrary, training
 from gencli.stylize.arbitrary import AnyStyle
 from gencli.stylize.feedforward import Painter, initialise
 from gencli.stylize.options import StyleTraining
@@ -69,13 +69,13 @@ def any_recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
 
     def make(seed: int = 1) -> AnyStyleRecipe:
         options = StyleTraining.build({}, "any").replace(
-            width=8, ends=3, size=32, style_size=40, batch_size=2, rate=2e-3, pooling="average",
+            width=6, blocks=(0, 1, 1), ends=3, size=32, style_size=40, batch_size=2, rate=2e-3, pooling="average",
             content_layer={"conv2_2": 1.0}, style_layer={"conv1_1": 1.0, "conv3_1": 1.0},
         )  # fmt: skip
         encoder = tiny("average", dtype=torch.float32)
         styles = [picture(40, 30, each).float() for each in (77, 78, 79)]
-        net = AnyStyle(variety.plan(encoder, styles, options))
-        arbitrary.initialise(net, generator(seed), look_at(encoder, styles, net.plan.layers, CPU))
+        net = AnyStyle(training.form(options, 3, encoder))
+        arbitrary.initialise(net, generator(seed), look_at(encoder, styles, net.layers, CPU))
         return AnyStyleRecipe(net, options, encoder, styles, photographs(picture), CPU, seed)
 
     return make
