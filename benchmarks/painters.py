@@ -75,14 +75,14 @@ def quality(given: argparse.Namespace, runtime: Runtime) -> None:
     style = images.load(given.style, size=512)
     rivals: dict[str, Callable[[Picture], Tensor]] = {}
     if given.model:
-        rivals[given.model] = painter(given.model, style.name, given.size, runtime)
+        rivals[given.model] = painter(given.model, given.style, given.size, runtime)
     else:
         for name, preset in RIVALS.items():
             plan = StyleTraining.build({"minutes": given.minutes}, preset)
             learning.train(
                 [given.style], name, plan, data=given.data, data_root=given.data_root, seed=1, runtime=runtime
             )
-            rivals[name] = painter(name, style.name, given.size, runtime)
+            rivals[name] = painter(name, given.style, given.size, runtime)
     slow = StylizeOptions(size=given.size)
     backbone = load_backbone(slow, runtime)
     rivals["optimised"] = lambda photograph: (
@@ -120,7 +120,9 @@ def quality(given: argparse.Namespace, runtime: Runtime) -> None:
 
 
 def painter(model: str, style: str, size: int, runtime: Runtime) -> Callable[[Picture], Tensor]:
-    look = painting.load(model, runtime).look({style: 1.0}, StylizeOptions(size=size))
+    network = painting.load(model, runtime)
+    known = images.stem(style) if isinstance(network, painting.Trained) else style
+    look = network.look({known: 1.0}, StylizeOptions(size=size))
     return lambda photograph: images.load(look(photograph)).rgb
 
 

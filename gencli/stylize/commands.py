@@ -29,7 +29,7 @@ from gencli.core.sitting import Sitting
 from gencli.stylize.options import Filming, StyleTraining, StylizeOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from PIL.Image import Image
 
@@ -199,6 +199,7 @@ def _at_one_look(
     if unused := sorted(options.given - AT_ONE_LOOK):
         flag = spelling(unused[0])
         raise UsageError(f"{flag} is not for painting at one look", "leave it out, or leave out --fast and --model")
+    wishes: Mapping[str, float]
     by_name = wanted.model is not None and painting.knows_names(wanted.model)
     if by_name:
         if options.style_weight:
@@ -220,11 +221,9 @@ def _at_one_look(
     if wanted.model:
         network = painting.load(wanted.model, runtime)
     else:
-        names = {name.removeprefix("@"): share for name, share in wishes.items()}
         any_style = bool(wanted.masks) or "style_scale" in options.given
-        network = painting.knowing(names, runtime, any_style=any_style)
+        network, wishes = painting.knowing(wishes, runtime, any_style=any_style)
         by_name = isinstance(network, painting.Trained)
-        wishes = names if by_name else wishes
 
     def read(source: str | Path) -> Picture:
         size = min(options.size, LARGEST_DRAWN) if str(source).startswith("@") else None

@@ -112,6 +112,7 @@ def train(
                 architecture=recipe.architecture,
                 styles=names,
                 sources=[str(style) for style in styles],
+                digests=[painting.digest(style) for style in styles],
                 data=datasets.described(data, learnt) if data else {"name": photographs.name},
                 **({"base": base} if base else {}),
             ),

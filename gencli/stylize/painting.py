@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -204,9 +205,12 @@ def knows_names(which: str) -> bool:
     return True
 
 
-def knowing(styles: Collection[str], runtime: Runtime, *, any_style: bool = False) -> Trained | AnyTrained:
-    """The newest painter that knows all these styles, or of the built-in ones the one that knows fewest others; or
-    else, or for `any_style`, the newest network for any.
+def knowing(
+    wishes: Mapping[str, float], runtime: Runtime, *, any_style: bool = False
+) -> tuple[Trained | AnyTrained, Mapping[str, float]]:
+    """The newest painter that knows all the styles wished for, by name or as the pictures it was trained on, or of the
+    built-in ones the one that knows fewest others; or else, or for `any_style`, the newest network for any. With it the
+    wishes as it understands them.
 
     Raises GencliError, which names the styles there are painters for, when there is none.
     """
@@ -214,16 +218,37 @@ def knowing(styles: Collection[str], runtime: Runtime, *, any_style: bool = Fals
     built_in = sorted(store.built_in("stylize"), key=lambda model: len(model.config.get("styles", ())))
     there = [*sorted(there, key=lambda model: -model.modified), *built_in]
     painters = [model for model in there if model.config.get("kind") != ANY_STYLE]
-    able = [model for model in painters if not any_style and {*styles} <= {*model.config.get("styles", ())}]
-    able = able or [model for model in there if model not in painters]
-    if not able:
-        names = sorted({style for model in painters for style in model.config.get("styles", ())})
-        raise GencliError(
-            f"no painter knows {', '.join(styles)}",
-            (f"there are painters for {', '.join(names)}; " if names else "")
-            + "train one: gencli stylize train PICTURE --name NAME; or leave out --fast",
-        )
-    return load(str(able[0].folder), runtime)
+    digests = {wish: digest(wish) for wish in wishes}
+    for model in [] if any_style else painters:
+        names = {wish: _known_as(model.config, wish, found) for wish, found in digests.items()}
+        known = {name: wishes[wish] for wish, name in names.items() if name}
+        if len(known) == len(wishes):
+            return load(str(model.folder), runtime), known
+    for model in there:
+        if model not in painters:
+            return load(str(model.folder), runtime), wishes
+    styles = sorted({style for model in painters for style in model.config.get("styles", ())})
+    raise GencliError(
+        f"no painter knows {' and '.join(wishes)}",
+        (f"there are painters for {', '.join(styles)}; " if styles else "")
+        + "train one: gencli stylize train PICTURE --name NAME; or leave out --fast",
+    )
+
+
+def digest(source: Source) -> str | None:
+    """What tells a picture's file from others; None where it is none."""
+    if not isinstance(source, str | Path) or not Path(source).is_file():
+        return None
+    return hashlib.sha256(Path(source).read_bytes()).hexdigest()
+
+
+def _known_as(config: Mapping[str, Any], wish: str, found: str | None) -> str | None:
+    """By what name a painter knows the style that is wished for, whose file has that digest."""
+    styles, name = config.get("styles", ()), wish.removeprefix("@")
+    if name in styles:
+        return name
+    of_files = dict(zip(config.get("digests", ()), styles, strict=False))
+    return of_files.get(found) if found else None
 
 
 def restyle(

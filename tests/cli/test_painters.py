@@ -75,8 +75,11 @@ def test_strength_mixture_and_tiles(trained: Path, run_gencli: RunGencli) -> Non
     assert np.abs(painted("tiles.png", "--style", "painting", "--tile", "64") - one).max() <= 1
 
 
-def test_the_painter_that_knows_a_style_is_found(trained: Path, run_gencli: RunGencli) -> None:
-    done = run_gencli("stylize", "photos/p00.jpg", "@painting", "--fast", "--size", "48", "--json")
+@pytest.mark.parametrize("wish", ["@painting", "kept.png"])
+def test_the_painter_that_knows_a_style_is_found(trained: Path, run_gencli: RunGencli, wish: str) -> None:
+    """By the style's name, or as the picture that it was trained on, wherever that is now."""
+    (trained / "painting.png").rename(trained / "kept.png")
+    done = run_gencli("stylize", "photos/p00.jpg", wish, "--fast", "--size", "48", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["model"] == "both"
@@ -89,7 +92,7 @@ def test_the_painter_that_knows_a_style_is_found(trained: Path, run_gencli: RunG
     [
         (["photos", "--model", "both"], "both knows several styles"),
         (["photos", "--model", "both", "--style", "fog"], "both does not know the style fog"),
-        (["photos/p00.jpg", "@fog", "--fast"], "no painter knows fog"),
+        (["photos/p00.jpg", "@fog", "--fast"], "@fog"),
         (
             ["photos", "--model", "both", "--style", "other", "--iterations", "3"],
             "--iterations is not for painting at one look",

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gencli.core import store
 from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, UsageError
 from gencli.stylize import StyleTraining, StylizeOptions, restyle, train
@@ -135,10 +136,18 @@ def test_a_network_for_any_style_keeps_colours_and_needs_a_picture(
 
 
 def test_a_painter_is_chosen_where_one_knows_the_style(both: Trained, any_style: AnyTrained) -> None:
-    assert knowing(["one"], CPU).name == "both" == knowing(["one", "two"], CPU).name
-    assert knowing(["three"], CPU).name == "any" == knowing(["one"], CPU, any_style=True).name
+    found, wishes = knowing({"one": 1.0, "@two": 2.0}, CPU)
+    assert found.name == "both" and wishes == {"one": 1.0, "two": 2.0}
+    assert knowing({"three": 1.0}, CPU)[0].name == "any" == knowing({"one": 1.0}, CPU, any_style=True)[0].name
     with pytest.raises(UsageError, match="--mask is not for painters"):
         both.look({"one": 1.0}, StylizeOptions(), ["mask.png"])
+
+
+def test_where_nothing_knows_a_style_it_is_said_what_is_known(both: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "built_in", lambda art: [])
+    with pytest.raises(GencliError, match="no painter knows one and three") as told:
+        knowing({"one": 1.0, "three": 1.0}, CPU)
+    assert "there are painters for one, two; train one" in str(told.value.hint)
 
 
 def test_a_network_for_any_style_sees_with_the_backbone(tiny_network: None) -> None:
