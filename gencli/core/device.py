@@ -127,6 +127,11 @@ def devices() -> dict[str, str]:
     return found
 
 
+def precisely(x: torch.Tensor) -> torch.Tensor:
+    """In double precision, or in single where the device knows no double: MPS."""
+    return x.float() if x.device.type == "mps" else x.double()
+
+
 def memory_format(device: torch.device) -> torch.memory_format:
     """The layout in which convolutions run faster on `device`: contiguous or channels last.
 

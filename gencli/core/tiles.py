@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from gencli.core.backbones import ENOUGH, INPUT, Backbone
-from gencli.core.device import Runtime, free_memory
+from gencli.core.device import Runtime, free_memory, precisely
 from gencli.core.errors import GencliError, UsageError
 
 Place: TypeAlias = tuple[EllipsisType, slice, slice]
@@ -67,7 +67,7 @@ def moments_over(
     full, total = (size[0] // stride, size[1] // stride), None
     for window in tiles:
         x = part(window)
-        core = window.core(x[0], stride, full).double()
+        core = precisely(window.core(x[0], stride, full))
         sums = torch.stack((core.sum((-2, -1)), core.square().sum((-2, -1))))
         total = sums if total is None else total + sums
     assert total is not None

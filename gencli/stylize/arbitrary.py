@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gencli.core.backbones import INPUT, Backbone
+from gencli.core.device import precisely
 from gencli.core.tiles import windows
 from gencli.stylize import feedforward
 from gencli.stylize.feedforward import Form, Painter, StyleNorm, at_half, padded
@@ -157,7 +158,7 @@ def _take_over(net: Painter, start: Painter) -> None:
 @torch.no_grad()
 def _recolored(pictures: Tensor, wish: Wish) -> Tensor:
     """Photographs in the styles' colours, as far as they are to come."""
-    colors = pictures.double()
+    colors = precisely(pictures)
     return (colors + moved(colors, _maps(colors, INPUT, wish))).to(pictures).clamp(0, 1)
 
 

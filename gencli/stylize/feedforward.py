@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gencli.core.device import generator
+from gencli.core.device import generator, precisely
 from gencli.core.tiles import Window, collected_over, moments_over, windows
 from gencli.core.transport import matrix_root, spread, transport
 from gencli.stylize.losses import content_weight
@@ -217,11 +217,12 @@ class Painter(nn.Module):
         """Photographs whose colours were moved towards the styles', as far as such shares let a painting come."""
         if not self.form.layers:
             return pictures
-        colors, strength = pictures.flatten(2).double(), (1 - shares[:, 0]).clamp_min(1e-3).double()
+        colors, shares, mean_wanted, root = map(precisely, (pictures.flatten(2), shares, self.mean, self.root))
+        strength = (1 - shares[:, 0]).clamp_min(1e-3)
         mean, covariance = spread(colors)
-        maps = transport(covariance[:, None], self.root.double(), FLAT)  # (N, S, 3, 3)
-        wanted = shares[:, 1:].double() / strength[:, None]
-        moved = torch.einsum("ns,nsij->nij", wanted, maps) @ (colors - mean) + (wanted @ self.mean.double())[..., None]
+        maps = transport(covariance[:, None], root, FLAT)  # (N, S, 3, 3)
+        wanted = shares[:, 1:] / strength[:, None]
+        moved = torch.einsum("ns,nsij->nij", wanted, maps) @ (colors - mean) + (wanted @ mean_wanted)[..., None]
         come = (1 / (1 + content_weight(strength)))[:, None, None]
         return torch.lerp(colors, moved, come).view_as(pictures).to(pictures).clamp(0, 1)
 
