@@ -99,6 +99,8 @@ class StyleNorm(nn.Module):
         """(N, C, h, w), of each picture such shares of the rows (N, R)."""
         scale, shift = ((mixture @ table).flatten() for table in (self.scale, self.shift))
         mean, variance = self.known or (None, None)
+        if mean is not None:
+            scale, shift = scale.to(mean), shift.to(mean)
         # with a channel of its own for each picture's, batch norm is instance norm
         apart = x.reshape(1, -1, *x.shape[2:])
         return F.batch_norm(apart, mean, variance, scale, shift, self.known is None, eps=EPSILON).view_as(x)
@@ -366,7 +368,8 @@ def _found_in_tiles(net: Painter, encoder: Seer | None, whole: Tensor, shares: T
                 layer.norm.known = moments_over(tiles, partial(down, depth=depth), 1 << depth, size)
             else:
                 entered = collected_over(tiles, partial(down, depth=depth), 1 << depth, size)
-                layer.norm.known = entered.mean((0, 2, 3)), entered.var((0, 2, 3), correction=0)
+                exact = widened(entered)
+                layer.norm.known = exact.mean((0, 2, 3)), exact.var((0, 2, 3), correction=0)
                 kept.append(layer.norm(entered, shares).relu_())
         coarse = net.coarse(kept, shares)
         for depth in reversed(range(form.fine)):

@@ -93,6 +93,16 @@ def test_tiles_change_nothing(tiny: Any, picture: Draw, form: Form, size: tuple[
     torch.testing.assert_close(net(encoder, picture(*size), wanted), whole, atol=0, rtol=0)
 
 
+def test_tiles_in_half_precision_are_as_exact_as_that_is(tiny: Any, picture: Draw) -> None:
+    net, encoder = painter(LOOKING, torch.float32), tiny("average", dtype=torch.float32)
+    given, wanted = picture(70, 101).float(), shares(0.5, 0.2, 0.3).float()
+    with torch.no_grad():
+        exact = net(encoder, given, wanted)
+        with Runtime(torch.device("cpu"), torch.bfloat16).autocast():
+            whole, tiles = net(encoder, given, wanted), net(encoder, given, wanted, tile=32)
+    assert 0 < (whole - exact).abs().mean() < 0.01 and (tiles - exact).abs().mean() < 0.01
+
+
 def fresh(form: Form, *styles: Tensor) -> Painter:
     net = Painter(replace(form, styles=len(styles))).double()
     feedforward.initialise(net, torch.Generator().manual_seed(0), styles)
