@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gencli.core.backbones import Backbone
-from gencli.core.device import Runtime
+from gencli.core.device import Runtime, precisely
 from gencli.core.transport import matrix_root, transport
 from gencli.stylize import losses
 from gencli.stylize.feedforward import at_half, widened
@@ -77,7 +77,7 @@ def look_at(encoder: Backbone, styles: Sequence[Tensor], layers: Sequence[str], 
 
 def moments_of(features: Tensor, counts: Tensor | None) -> Moments:
     """Moments of pictures' features (N, C, h, w); or of a single one's, whose positions count so much (h, w)."""
-    features = widened(features)
+    features = precisely(features)  # whitening magnifies what rounding does to them
     if counts is None:
         return losses.moments(features)
     found = losses.moments(features.squeeze(0), counts.to(features))
