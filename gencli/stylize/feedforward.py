@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, product
 from typing import Any, Protocol, cast
 
 import torch
@@ -107,26 +107,56 @@ class StyleNorm(nn.Module):
 
 
 class Layer(nn.Module):
-    """Convolution, norm, ReLU; `up` times as large before it, or one in `down` positions of it."""
+    """Convolution, norm, ReLU; with `larger` twice as large before it, or one in `down` positions of it."""
 
     def __init__(
-        self, rows: int, before: int, after: int, side: int = 3, *, up: int = 1, down: int = 1, relu: bool = True
+        self,
+        rows: int,
+        before: int,
+        after: int,
+        side: int = 3,
+        *,
+        larger: bool = False,
+        down: int = 1,
+        relu: bool = True,
     ) -> None:
         super().__init__()
         self.convolution = nn.Conv2d(before, after, side, down, side // 2, padding_mode="reflect", bias=False)
         self.norm = StyleNorm(rows, after)
-        self.up, self.relu = up, relu
+        self.larger, self.relu = larger, relu
 
     def seen(self, x: Tensor) -> Tensor:
         """What comes to the norm."""
-        if self.up > 1:
-            x = F.interpolate(x, scale_factor=self.up, mode="nearest")
-        found: Tensor = self.convolution(x)
+        found: Tensor = twice_as_large(x, self.convolution.weight) if self.larger else self.convolution(x)
         return found
 
     def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
         found: Tensor = self.norm(self.seen(x), mixture)
         return found.relu_() if self.relu else found
+
+
+def twice_as_large(x: Tensor, weight: Tensor) -> Tensor:
+    """Features (N, C, h, w) enlarged to twice the size, each position four times there, and convolved with a kernel
+    (D, C, 3, 3), edges reflected: (N, D, 2 h, 2 w).
+
+    Of the three rows that the kernel sees two are the same there, so it is a kernel of two for each of the four
+    positions, which need not be there before: less than half of the work (Shi et al. 2016).
+    """
+    # above and below: each of the two rows as a sum of the three
+    taps = weight.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
+    kernels = torch.einsum("atk,bsl,dckl->abdcts", taps, taps, weight).flatten(0, 2)
+    found = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernels)
+    last = found.is_contiguous(memory_format=torch.channels_last)
+    (height, width), each = x.shape[-2:], found.unflatten(1, (2, 2, -1))
+    large = torch.empty(
+        (len(x), len(weight), 2 * height, 2 * width),
+        dtype=found.dtype,
+        device=found.device,
+        memory_format=torch.channels_last if last else torch.contiguous_format,
+    )
+    for a, b in product(range(2), repeat=2):
+        large[..., a::2, b::2] = each[:, a, b, :, a : a + height, b : b + width]
+    return large
 
 
 class Block(nn.Module):
@@ -171,7 +201,7 @@ class Painter(nn.Module):
             smaller += [Layer(rows, given, width, 3 if blocks else 1) for given, (width, blocks) in of_backbone]
         else:
             smaller += [Layer(rows, *pair, down=2) for pair in pairwise(widths)]
-        larger = [Layer(rows, after, before, up=2) for before, after in pairwise(widths)]
+        larger = [Layer(rows, after, before, larger=True) for before, after in pairwise(widths)]
         self.smaller, self.larger = nn.ModuleList(smaller), nn.ModuleList(larger)
         self.blocks = nn.ModuleList(nn.ModuleList(Block(rows, width) for _ in range(blocks)) for width, blocks in sizes)
         self.grain = nn.ParameterList(torch.zeros(rows, form.noise if blocks else 0, width) for width, blocks in sizes)
