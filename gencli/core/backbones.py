@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gencli.core import store, weights
@@ -163,7 +164,8 @@ class RescaledPool(nn.Module):
     def __init__(self, kind: str, replaced: nn.MaxPool2d) -> None:
         super().__init__()
         self.kind, self.factor = kind, POOLINGS[kind]
-        self.pool = nn.AvgPool2d(
+        fourths = (replaced.kernel_size, replaced.stride, replaced.padding, replaced.ceil_mode) == (2, 2, 0, False)
+        self.pool = (MeanOfFour if fourths else nn.AvgPool2d)(
             replaced.kernel_size,
             replaced.stride,
             replaced.padding,
@@ -177,6 +179,18 @@ class RescaledPool(nn.Module):
             return self.factor * squares.clamp_min(1e-12).sqrt()  # the root of 0 has no gradient
         means: Tensor = self.pool(x)
         return self.factor * means
+
+
+class MeanOfFour(nn.AvgPool2d):
+    """Average pooling of 2 × 2 positions, as the enlarging it undoes: on CPUs that takes a quarter of the time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return half_as_large(x)
+
+
+def half_as_large(x: Tensor) -> Tensor:
+    """(N, C, H, W) with the means of 2 × 2 positions, (N, C, H // 2, W // 2)."""
+    return F.interpolate(x, scale_factor=0.5, mode="bilinear")
 
 
 def _side(size: Any) -> int:

@@ -132,13 +132,15 @@ def precisely(x: torch.Tensor) -> torch.Tensor:
     return x.float() if x.device.type == "mps" else x.double()
 
 
-def memory_format(device: torch.device) -> torch.memory_format:
+def memory_format(device: torch.device, *, backward: bool = True) -> torch.memory_format:
     """The layout in which convolutions run faster on `device`: contiguous or channels last.
 
     Measured once a machine on a small convolution stack, forward and backward, and remembered in
     the cache folder. Remembering it is what keeps results the same from run to run: the two
-    layouts round differently.
+    layouts round differently. Forward only, CPUs need not be asked.
     """
+    if device.type == "cpu" and not backward:
+        return torch.channels_last
     file = home() / "cache" / "memory-format.json"
     key = f"{platform.node()} {device} torch {torch.__version__} threads {torch.get_num_threads()}"
     known: Any = {}

@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from gencli.core.backbones import INPUT, Backbone
+from gencli.core.backbones import INPUT, Backbone, half_as_large
 from gencli.core.device import precisely
 from gencli.core.tiles import windows
 from gencli.stylize import feedforward
-from gencli.stylize.feedforward import Form, Painter, StyleNorm, at_half, padded
+from gencli.stylize.feedforward import Form, Painter, StyleNorm, padded
 from gencli.stylize.losses import Moments
 from gencli.stylize.whitening import Looks, Map, Wish, maps_of, moments_of, moved
 
@@ -173,7 +173,7 @@ def _maps_in_tiles(
     encoder: Backbone, picture: Tensor, wish: Wish, layers: Sequence[str], tile: int
 ) -> Mapping[str, Map]:
     """Maps of a whole picture, whose moments are added up over tiles."""
-    half = at_half(picture)
+    half = half_as_large(picture)
     reaches = {layer: encoder.reach(layer) for layer in layers}
     shapes = {layer: (half.shape[-2] // stride, half.shape[-1] // stride) for layer, (stride, _) in reaches.items()}
     counts = {layer: wish.counts(shape) for layer, shape in shapes.items()}

@@ -13,6 +13,7 @@ for strokes must come from somewhere in a clear sky.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gencli.core.backbones import half_as_large
 from gencli.core.device import generator, precisely
 from gencli.core.tiles import Window, collected_over, moments_over, windows
 from gencli.core.transport import matrix_root, spread, transport
@@ -98,12 +100,31 @@ class StyleNorm(nn.Module):
     def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
         """(N, C, h, w), of each picture such shares of the rows (N, R)."""
         scale, shift = ((mixture @ table).flatten() for table in (self.scale, self.shift))
-        mean, variance = self.known or (None, None)
+        mean, variance = self.known or _moments(x) or (None, None)
         if mean is not None:
             scale, shift = scale.to(mean), shift.to(mean)
         # with a channel of its own for each picture's, batch norm is instance norm
         apart = x.reshape(1, -1, *x.shape[2:])
-        return F.batch_norm(apart, mean, variance, scale, shift, self.known is None, eps=EPSILON).view_as(x)
+        return F.batch_norm(apart, mean, variance, scale, shift, mean is None, eps=EPSILON).view_as(x)
+
+
+def _moments(x: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Mean and variance (C,) of a single picture's features (1, C, h, w) on a CPU, where it is worth while to find them
+    apart from the norm: with channels last, and few of them.
+
+    PyTorch's kernel is slow at numbers of channels that are no multiple of 16. So neighbours are taken for channels of
+    their own, as many as it takes, and their moments put together.
+    """
+    rows, channels = x.movedim(1, -1), x.shape[1]
+    apart = 16 // math.gcd(16, channels)
+    slow = apart > 1 and x.device.type == "cpu" and x.dtype == torch.float32 and rows.is_contiguous()
+    if not slow or torch.is_grad_enabled() or len(x) > 1 or rows.shape[1] * rows.shape[2] % apart:
+        return None
+    rows = rows.reshape(-1, apart * channels)
+    _, mean, inverse = torch.native_batch_norm(rows, None, None, None, None, True, 0.0, EPSILON)
+    means, variances = mean.view(apart, channels), inverse.view(apart, channels) ** -2 - EPSILON
+    mean = means.mean(0)
+    return mean, (variances + (means - mean).square()).mean(0).clamp_min(0)
 
 
 class Layer(nn.Module):
@@ -264,7 +285,12 @@ class Painter(nn.Module):
         x = self.coarse(seen[self.form.fine :], shares, draw)
         for size in reversed(range(self.form.fine)):
             x = self.enlarged(size, x, seen[size], shares)
-        change: Tensor = self.last(x)
+        return self.drawn(x)
+
+    def drawn(self, x: Tensor) -> Tensor:
+        """The change (N, 3, H, W), from the features at full size."""
+        # kernels for contiguous memory make eight channels at a time, of which three are wanted
+        change: Tensor = self.last(x.contiguous(memory_format=torch.channels_last))
         return change
 
     def seen(self, encoder: Seer | None, given: Tensor, shares: Tensor, sizes: int | None = None) -> list[Tensor]:
@@ -289,7 +315,7 @@ class Painter(nn.Module):
         if sizes == 1:
             return [given]
         assert encoder is not None
-        features = encoder(at_half(given), self.form.layers[: sizes - 1])
+        features = encoder(half_as_large(given), self.form.layers[: sizes - 1])
         return [given, *features.values()]
 
     def coarse(self, seen: Sequence[Tensor], shares: Tensor, draw: torch.Generator | None = None) -> Tensor:
@@ -346,11 +372,6 @@ def take_over(net: Painter, start: Painter, begin: Sequence[int]) -> None:
                 own.copy_(known[name])
 
 
-def at_half(pictures: Tensor) -> Tensor:
-    """Pictures (…, H, W) as a painter's backbone looks at them: half as large."""
-    return F.avg_pool2d(pictures, 2)
-
-
 def widened(x: Tensor) -> Tensor:
     """In single precision at least."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
@@ -388,8 +409,7 @@ def _found_in_tiles(net: Painter, encoder: Seer | None, whole: Tensor, shares: T
         x, seen = coarse[window.around(1 << form.fine)], net.seen(encoder, whole[window.outer], shares, form.fine)
         for there in reversed(range(depth + 1, form.fine)):
             x = net.enlarged(there, x, seen[there], shares)
-        found: Tensor = net.last(x) if depth < 0 else larger[depth].seen(x)
-        return found
+        return net.drawn(x) if depth < 0 else larger[depth].seen(x)
 
     try:
         kept = []

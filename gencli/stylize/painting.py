@@ -183,7 +183,7 @@ def load(which: str, runtime: Runtime | None = None) -> Trained | AnyTrained:
         form, options = Form.from_dict(found.config["architecture"]), StyleTraining.from_dict(found.config["options"])
         net = Painter(form) if painter else AnyStyle(form)
         net.load_state_dict(store.load_weights(found, str(runtime.device)))
-    net.to(runtime.device).to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
+    net.to(runtime.device).to(memory_format=memory_format(runtime.device, backward=False))  # type: ignore[call-overload]
     net.eval()
     if isinstance(net, Painter):
         encoder = _encoder(options, runtime) if net.form.layers else None
@@ -193,7 +193,7 @@ def load(which: str, runtime: Runtime | None = None) -> Trained | AnyTrained:
 
 def _encoder(options: StyleTraining, runtime: Runtime) -> Backbone:
     encoder = backbones.load(options.backbone, pooling=options.pooling, device=runtime.device)
-    encoder.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
+    encoder.to(memory_format=memory_format(runtime.device, backward=False))  # type: ignore[call-overload]
     return encoder
 
 

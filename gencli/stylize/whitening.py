@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gencli.core.backbones import Backbone
+from gencli.core.backbones import Backbone, half_as_large
 from gencli.core.device import Runtime, precisely
 from gencli.core.transport import matrix_root, transport
 from gencli.stylize import losses
-from gencli.stylize.feedforward import at_half, widened
+from gencli.stylize.feedforward import widened
 from gencli.stylize.losses import Moments, content_weight, positions
 from gencli.stylize.objective import TINY
 
@@ -68,7 +68,7 @@ def look_at(encoder: Backbone, styles: Sequence[Tensor], layers: Sequence[str], 
     """What is to be known of styles (1, 3, h, w) to paint one picture in them: made half as large, as the picture will
     be for the encoder."""
     with runtime.autocast():
-        seen = [encoder(at_half(style), layers) for style in styles]
+        seen = [encoder(half_as_large(style), layers) for style in styles]
     found = {layer: [losses.moments(widened(each[layer]).squeeze(0)) for each in seen] for layer in layers}
     means = {layer: torch.stack([one.mean for one in each])[None] for layer, each in found.items()}
     roots = {layer: matrix_root(torch.stack([one.covariance for one in each]))[None] for layer, each in found.items()}

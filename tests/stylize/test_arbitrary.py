@@ -11,13 +11,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gencli.core.backbones import INPUT, Backbone
+from gencli.core.backbones import INPUT, Backbone, half_as_large
 from gencli.core.device import Runtime, generator
 from gencli.core.images import resize
 from gencli.core.transport import matrix_root, spread
 from gencli.stylize import arbitrary, feedforward
 from gencli.stylize.arbitrary import AnyStyle, Seeing
-from gencli.stylize.feedforward import Form, Painter, at_half
+from gencli.stylize.feedforward import Form, Painter
 from gencli.stylize.whitening import Looks, Wish, look_at, maps_of, moments_of, moved
 
 Draw = Callable[..., Tensor]
@@ -115,7 +115,7 @@ def test_styles_are_looked_at_as_large_as_pictures_are(tiny: Any, picture: Draw)
     """A style painted in itself is to change nowhere."""
     encoder, style = tiny("average"), picture(64, 48)
     wish = wishing(encoder, [style], 1.0, strength=1.0)
-    for layer, seen in Seeing(encoder, wish)(at_half(style), FORM.layers).items():
+    for layer, seen in Seeing(encoder, wish)(half_as_large(style), FORM.layers).items():
         features, change = seen.chunk(2, 1)
         assert float(change.square().mean()) < 1e-4 * float(features.square().mean()), layer
 
