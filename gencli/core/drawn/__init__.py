@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from functools import partial
+
 from PIL import Image
 
 from gencli.core.drawn.contents import CONTENTS
+from gencli.core.drawn.paintings import PREFIX, painting
 from gencli.core.drawn.styles import STYLES
 from gencli.core.errors import UsageError
 
@@ -18,21 +23,25 @@ def names() -> tuple[str, ...]:
 
 def describe(name: str) -> str:
     """One line on what the picture shows."""
-    _check(name)
-    return (PICTURES[name].__doc__ or "").strip().splitlines()[0].rstrip(".")
+    return (_drawer(name).__doc__ or "").strip().splitlines()[0].rstrip(".")
 
 
 def draw(name: str, size: int = 512) -> Image.Image:
     """Draw the picture of that name: RGB, its longest side exactly `size` pixels."""
-    _check(name)
+    drawer = _drawer(name)
     if size < 1:
         raise UsageError(f"cannot draw {name} at {size} pixels", "ask for a size of at least 1")
-    return PICTURES[name](size)
+    return drawer(size)
 
 
-def _check(name: str) -> None:
+def _drawer(name: str) -> Callable[[int], Image.Image]:
+    number = name.removeprefix(PREFIX)
+    if name != number and re.fullmatch(r"[1-9]\d{0,8}", number):
+        return partial(painting, int(number))
     if name not in PICTURES:
-        raise UsageError(f"there is no drawn picture called {name!r}", f"there are: {', '.join(names())}")
+        there = f"{', '.join(names())}, and {PREFIX}1, {PREFIX}2 and so on"
+        raise UsageError(f"there is no drawn picture called {name!r}", f"there are: {there}")
+    return PICTURES[name]
 
 
 __all__ = ["CONTENTS", "PICTURES", "STYLES", "describe", "draw", "names"]
