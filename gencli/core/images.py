@@ -91,12 +91,8 @@ def _open(source: Path | str | Image.Image, size: int | None, max_pixels: int) -
     if source == "-":
         return open_picture(_read_stdin(max_pixels), name="standard input", max_pixels=max_pixels), "stdin"
     if isinstance(source, str) and source.startswith("@"):
-        from gencli.core.drawn import draw, names
+        from gencli.core.drawn import draw
 
-        if source[1:] not in names():
-            raise UsageError(
-                f"there is no example picture {source}", "there are " + ", ".join(f"@{n}" for n in names())
-            )
         return draw(source[1:], size or 512), source[1:]
     # A JPEG may be decoded smaller, but stays twice as large as wanted: the resampling then looks the same.
     draft = (2 * size, 2 * size) if size else None

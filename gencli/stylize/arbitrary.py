@@ -19,7 +19,8 @@ from gencli.core.backbones import INPUT, Backbone, half_as_large
 from gencli.core.device import precisely
 from gencli.core.tiles import windows
 from gencli.stylize import feedforward
-from gencli.stylize.feedforward import Form, Painter, StyleNorm, padded
+from gencli.stylize.feedforward import Form, Painter, padded
+from gencli.stylize.layers import StyleNorm
 from gencli.stylize.losses import Moments
 from gencli.stylize.whitening import Looks, Map, Wish, maps_of, moments_of, moved
 

@@ -13,11 +13,10 @@ for strokes must come from somewhere in a clear sky.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate, pairwise, product
+from itertools import accumulate, pairwise
 from typing import Any, Protocol, cast
 
 import torch
@@ -28,9 +27,9 @@ from gencli.core.backbones import half_as_large
 from gencli.core.device import generator, precisely
 from gencli.core.tiles import Window, collected_over, moments_over, windows
 from gencli.core.transport import matrix_root, spread, transport
+from gencli.stylize.layers import Block, Layer, StyleNorm
 from gencli.stylize.losses import content_weight
 
-EPSILON = 1e-5  # of a norm
 FLAT = 0.02  # a photograph's colours vary by such a share of the style's variance at least, so that noise stays small
 DARKEST = 0.02  # a photograph is kept so far from black and white that changes of its logit show
 GRAIN = 0.5  # how strong the noise is in the beginning, all its maps together
@@ -82,115 +81,6 @@ class Form:
     def fine(self) -> int:
         """How many of the sizes, from the full one, have no blocks."""
         return next(size for size, blocks in enumerate(self.blocks) if blocks)
-
-
-class StyleNorm(nn.Module):
-    """Instance norm with several scales and shifts, or the mixture of them.
-
-    `known` are the mean and the variance (C,) of the whole picture, where the norm sees only a part of it.
-    """
-
-    known: tuple[Tensor, Tensor] | None = None
-
-    def __init__(self, rows: int, channels: int) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(rows, channels))
-        self.shift = nn.Parameter(torch.zeros(rows, channels))
-
-    def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
-        """(N, C, h, w), of each picture such shares of the rows (N, R)."""
-        scale, shift = ((mixture @ table).flatten() for table in (self.scale, self.shift))
-        mean, variance = self.known or _moments(x) or (None, None)
-        if mean is not None:
-            scale, shift = scale.to(mean), shift.to(mean)
-        # with a channel of its own for each picture's, batch norm is instance norm
-        apart = x.reshape(1, -1, *x.shape[2:])
-        return F.batch_norm(apart, mean, variance, scale, shift, mean is None, eps=EPSILON).view_as(x)
-
-
-def _moments(x: Tensor) -> tuple[Tensor, Tensor] | None:
-    """Mean and variance (C,) of a single picture's features (1, C, h, w) on a CPU, where it is worth while to find them
-    apart from the norm: with channels last, and few of them.
-
-    PyTorch's kernel is slow at numbers of channels that are no multiple of 16. So neighbours are taken for channels of
-    their own, as many as it takes, and their moments put together.
-    """
-    rows, channels = x.movedim(1, -1), x.shape[1]
-    apart = 16 // math.gcd(16, channels)
-    slow = apart > 1 and x.device.type == "cpu" and x.dtype == torch.float32 and rows.is_contiguous()
-    if not slow or torch.is_grad_enabled() or len(x) > 1 or rows.shape[1] * rows.shape[2] % apart:
-        return None
-    rows = rows.reshape(-1, apart * channels)
-    _, mean, inverse = torch.native_batch_norm(rows, None, None, None, None, True, 0.0, EPSILON)
-    means, variances = mean.view(apart, channels), inverse.view(apart, channels) ** -2 - EPSILON
-    mean = means.mean(0)
-    return mean, (variances + (means - mean).square()).mean(0).clamp_min(0)
-
-
-class Layer(nn.Module):
-    """Convolution, norm, ReLU; with `larger` twice as large before it, or one in `down` positions of it."""
-
-    def __init__(
-        self,
-        rows: int,
-        before: int,
-        after: int,
-        side: int = 3,
-        *,
-        larger: bool = False,
-        down: int = 1,
-        relu: bool = True,
-    ) -> None:
-        super().__init__()
-        self.convolution = nn.Conv2d(before, after, side, down, side // 2, padding_mode="reflect", bias=False)
-        self.norm = StyleNorm(rows, after)
-        self.larger, self.relu = larger, relu
-
-    def seen(self, x: Tensor) -> Tensor:
-        """What comes to the norm."""
-        found: Tensor = twice_as_large(x, self.convolution.weight) if self.larger else self.convolution(x)
-        return found
-
-    def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
-        found: Tensor = self.norm(self.seen(x), mixture)
-        return found.relu_() if self.relu else found
-
-
-def twice_as_large(x: Tensor, weight: Tensor) -> Tensor:
-    """Features (N, C, h, w) enlarged to twice the size, each position four times there, and convolved with a kernel
-    (D, C, 3, 3), edges reflected: (N, D, 2 h, 2 w).
-
-    Of the three rows that the kernel sees two are the same there, so it is a kernel of two for each of the four
-    positions, which need not be there before: less than half of the work (Shi et al. 2016).
-    """
-    # above and below: each of the two rows as a sum of the three
-    taps = weight.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
-    kernels = torch.einsum("atk,bsl,dckl->abdcts", taps, taps, weight).flatten(0, 2)
-    found = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernels)
-    last = found.is_contiguous(memory_format=torch.channels_last)
-    (height, width), each = x.shape[-2:], found.unflatten(1, (2, 2, -1))
-    large = torch.empty(
-        (len(x), len(weight), 2 * height, 2 * width),
-        dtype=found.dtype,
-        device=found.device,
-        memory_format=torch.channels_last if last else torch.contiguous_format,
-    )
-    for a, b in product(range(2), repeat=2):
-        large[..., a::2, b::2] = each[:, a, b, :, a : a + height, b : b + width]
-    return large
-
-
-class Block(nn.Module):
-    """A residual block: what it finds is added to what it was given."""
-
-    def __init__(self, rows: int, channels: int) -> None:
-        super().__init__()
-        self.first = Layer(rows, channels, channels)
-        self.second = Layer(rows, channels, channels, relu=False)
-
-    def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
-        found: Tensor = x + self.second(self.first(x, mixture), mixture)
-        return found
 
 
 class Seer(Protocol):

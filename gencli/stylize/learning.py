@@ -15,7 +15,7 @@ from gencli.core import backbones, datasets, drawn, images, runs, training
 from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.errors import UsageError
-from gencli.core.images import Source, fit, loaded, resize
+from gencli.core.images import Picture, Source, fit, loaded, resize
 from gencli.core.pictures import PictureSet
 from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.sources import pictures_in
@@ -30,6 +30,7 @@ from gencli.stylize.variety import AnyStyleRecipe
 from gencli.stylize.whitening import look_at
 
 FIXED = {"width", "blocks", "ends", "noise", "own_encoder", "backbone", "pooling"}  # in a network to go on from
+PAINTINGS = 60  # drawn ones that are examples of styles beside those that have names, where there are no others
 DRAWN = 240  # squares of the drawn photographs, where there are no others: an epoch of some length
 
 log = logging.getLogger("gencli")
@@ -54,9 +55,9 @@ def train(
 
     `styles` are pictures as `stylize` takes them, or folders of pictures; with several, the painter knows them all, and
     what lies between them. With `options.any_style` it learns to paint in any, and those are examples: without any, the
-    drawn ones. `data` is what `datasets.load` takes, `data_root` where known sets lie; without data it learns on the
-    drawn photographs. `base` names a network to go on from, whose architecture is kept: what it knows of painting need
-    not be learnt again.
+    drawn ones and some that are like no other. `data` is what `datasets.load` takes, `data_root` where known sets lie;
+    without data it learns on the drawn photographs. `base` names a network to go on from, whose architecture is kept:
+    what it knows of painting need not be learnt again.
 
     Raises UsageError for options that do not fit, GencliError for pictures that cannot be read.
     """
@@ -74,11 +75,15 @@ def train(
         if resume and not styles:
             styles = runs.earlier(run.folder)["sources"]
         if not styles and options.any_style:
-            styles = [f"@{style}" for style in drawn.STYLES]
+            styles = [f"@{name}" for name in (*drawn.STYLES, *(f"painting-{n}" for n in range(1, PAINTINGS + 1)))]
         if not styles:
             raise UsageError("no style was given", "name at least one style picture")
         styles = [one for style in styles for one in (pictures_in([style]) if isinstance(style, str) else [style])]
-        pictures = [loaded(style) for style in styles]
+        pictures = []
+        with stage("reading styles") as told:
+            for done, style in enumerate(styles, 1):
+                pictures.append(_style_picture(style, options.style_size))
+                told(done, len(styles))
         with stage("reading photographs") as told:
             photographs = _photographs(data, data_root, round(LARGER * options.size), options.limit, told)
         learnt, held_out = photographs.split(options.held_out, run.seed)
@@ -122,6 +127,11 @@ def train(
             resume_command=resume_command,
             report=report,
         )
+
+
+def _style_picture(style: Source, size: int) -> Picture:
+    """A style; drawn as large as it is looked at."""
+    return images.load(style, size=size) if isinstance(style, str) and style.startswith("@") else loaded(style)
 
 
 def _going_on(options: StyleTraining, start: Trained | AnyTrained) -> StyleTraining:

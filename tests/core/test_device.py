@@ -123,6 +123,11 @@ def test_the_layout_is_measured_once_and_remembered(probes: list[bool]) -> None:
     assert len(probes) == 1
 
 
+def test_forward_only_nothing_is_measured(probes: list[bool]) -> None:
+    assert device.memory_format(torch.device("cpu"), backward=False) == torch.channels_last
+    assert not probes
+
+
 @pytest.mark.parametrize("damage", ["", "{", "[]", "null", '"x"'])
 def test_a_damaged_memory_is_measured_anew(tmp_path: Path, probes: list[bool], damage: str) -> None:
     file = tmp_path / "home" / "cache" / "memory-format.json"

@@ -12,6 +12,7 @@ from gencli.core.drawn import CONTENTS, STYLES, describe, draw, names
 from gencli.core.errors import UsageError
 
 every_picture = pytest.mark.parametrize("name", names())
+a_painting = pytest.mark.parametrize("name", [f"painting-{number}" for number in (1, 2, 3, 10, 14, 27, 123_456_789)])
 
 
 @cache
@@ -69,6 +70,27 @@ def test_no_two_are_alike() -> None:
             assert np.abs(one - other).mean() > 0.05
 
 
+@a_painting
+def test_paintings_are_the_same_every_time_and_at_every_size(name: str) -> None:
+    image = small(name)
+    assert image.mode == "RGB" and max(image.size) == 97
+    assert draw(name, 97).tobytes() == image.tobytes()
+    assert describe(name)
+    coarse = [as_field(i.resize((8, 8), Image.Resampling.BOX)).ravel() for i in (small(name, 288), image)]
+    assert np.corrcoef(*coarse)[0, 1] > 0.9
+
+
+def test_paintings_are_of_many_kinds() -> None:
+    """No two are alike, none is empty, and their colours fill the cube."""
+    pixels = [as_field(small(f"painting-{number}").resize((24, 24))) for number in range(1, 41)]
+    for k, one in enumerate(pixels):
+        assert one.std((0, 1)).max() > 0.02
+        assert all(np.abs(one - other).mean() > 0.04 for other in pixels[k + 1 :])
+    means = np.stack([one.mean((0, 1)) for one in pixels])
+    assert (means.std(0) > 0.12).all()
+    assert (np.ptp(means, axis=0) > 0.4).all()
+
+
 @every_picture
 def test_described_in_one_line(name: str) -> None:
     line = describe(name)
@@ -88,11 +110,12 @@ def test_drawing_leaves_the_global_generator_alone() -> None:
     assert (np.random.get_state()[1] == before).all()
 
 
+@pytest.mark.parametrize("unknown", ["sunflowerz", "painting-", "painting-0", "painting-01", "painting-1234567890"])
 @pytest.mark.parametrize("ask", [draw, describe])
-def test_an_unknown_name_lists_the_known_ones(ask) -> None:
+def test_an_unknown_name_lists_the_known_ones(ask, unknown: str) -> None:
     with pytest.raises(UsageError) as caught:
-        ask("sunflowerz")
-    assert "sunflowerz" in caught.value.message
+        ask(unknown)
+    assert unknown in caught.value.message
     assert all(name in (caught.value.hint or "") for name in names())
 
 

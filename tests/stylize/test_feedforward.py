@@ -15,8 +15,9 @@ from torch import Tensor
 from gencli.core.device import Runtime
 from gencli.core.errors import UsageError
 from gencli.core.transport import spread
-from gencli.stylize import feedforward, optimize, training
-from gencli.stylize.feedforward import Form, Painter, StyleNorm
+from gencli.stylize import feedforward, layers, optimize, training
+from gencli.stylize.feedforward import Form, Painter
+from gencli.stylize.layers import StyleNorm
 from gencli.stylize.objective import Objective
 from gencli.stylize.options import StyleTraining, StylizeOptions
 
@@ -60,7 +61,7 @@ def test_the_published_network_has_its_parameters(tiny: Any) -> None:
 def test_enlarging_and_convolving_are_one(picture: Draw) -> None:
     x, weight = picture(7, 5), torch.randn(4, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     large = F.pad(F.interpolate(x, scale_factor=2, mode="nearest"), (1, 1, 1, 1), mode="reflect")
-    torch.testing.assert_close(feedforward.twice_as_large(x, weight), F.conv2d(large, weight))
+    torch.testing.assert_close(layers.twice_as_large(x, weight), F.conv2d(large, weight))
 
 
 def test_a_norm_by_hand(picture: Draw) -> None:
@@ -74,8 +75,27 @@ def test_a_norm_by_hand(picture: Draw) -> None:
     for index in range(2):
         for channel in range(3):
             part = x[index, channel]
-            even = (part - part.mean()) / (part.var(correction=0) + feedforward.EPSILON).sqrt()
+            even = (part - part.mean()) / (part.var(correction=0) + layers.EPSILON).sqrt()
             torch.testing.assert_close(found[index, channel], scales[index, channel] * (even - 1))
+
+
+@pytest.mark.parametrize("channels", [3, 6, 12, 16, 24])
+@pytest.mark.parametrize("size", [(8, 12), (7, 9)])
+@torch.no_grad()
+def test_norms_are_the_same_in_both_layouts(channels: int, size: tuple[int, int]) -> None:
+    """With channels last, moments of few channels are found another way."""
+    draw = torch.Generator().manual_seed(channels)
+    x = 1 + (0.5 + torch.rand(channels, 1, 1, generator=draw)) * torch.randn(1, channels, *size, generator=draw)
+    norm, mixture = StyleNorm(2, channels), torch.tensor([[0.3, 0.7]])
+    norm.scale.normal_(generator=draw)
+    norm.shift.normal_(generator=draw)
+    last = x.contiguous(memory_format=torch.channels_last)
+    apart = layers._moments(last)
+    assert (apart is not None) == (channels != 16 and size[0] * size[1] % 16 == 0)
+    if apart is not None:
+        torch.testing.assert_close(apart[0], x.mean((0, 2, 3)))
+        torch.testing.assert_close(apart[1], x.var((0, 2, 3), correction=0), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(norm(last, mixture), norm(x, mixture), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -39,8 +39,8 @@ def _drawer(name: str) -> Callable[[int], Image.Image]:
     if name != number and re.fullmatch(r"[1-9]\d{0,8}", number):
         return partial(painting, int(number))
     if name not in PICTURES:
-        there = f"{', '.join(names())}, and {PREFIX}1, {PREFIX}2 and so on"
-        raise UsageError(f"there is no drawn picture called {name!r}", f"there are: {there}")
+        there = ", ".join(f"@{one}" for one in names())
+        raise UsageError(f"there is no example picture @{name}", f"there are {there}, and @{PREFIX}1 and so on")
     return PICTURES[name]
 
 
