@@ -66,7 +66,13 @@ def load(
     if isinstance(data, str) and data.startswith("@"):
         return _drawn(sets.find(data), Form(size, channels), split, limit, report)
     layout = find(data, root)
-    form = Form(size, channels, crop or layout.crop)
+    return from_layout(layout, Form(size, channels, crop or layout.crop), split, report, limit)
+
+
+def from_layout(
+    layout: Layout, form: Form, split: Split = "train", report: Report | None = None, limit: int | None = None
+) -> PictureSet:
+    """Load one part of what lies on the disk, as `load` does; its `name` tells it from other listings of the same."""
 
     def build(entry: Path) -> None:
         listing = _limited(layout.arrange(split), limit)

@@ -57,6 +57,7 @@ class Options:
     panel: ClassVar[str] = "Options"  # under which its flags stand in the help
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     given: ClassVar[frozenset[str]] = frozenset()  # the options a person named; instances may carry their own
+    chosen: ClassVar[Mapping[str, Any]] = {}  # the values a person named, or the preset that they named
 
     def __post_init__(self) -> None:
         for item, flag, hint in described(type(self)):
@@ -74,6 +75,7 @@ class Options:
         base = cls.presets[preset] if preset is not None else {}
         options = cls(**{**base, **given})
         object.__setattr__(options, "given", frozenset(given))
+        object.__setattr__(options, "chosen", {**base, **given})
         return options
 
     def replace(self: O, **changes: Any) -> O:
@@ -264,20 +266,24 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     for parameter in inspect.signature(function).parameters.values():
         hint = hints[parameter.name]
         if isinstance(hint, type) and issubclass(hint, Options):
+            first = hint.presets and not any(kind.presets for kind in bundles.values())
             bundles[parameter.name] = hint
             parameters += _typer_parameters(hint)
+            parameters += [_preset(hint)] if first else []  # others have more of the same
         else:
             parameters.append(parameter.replace(annotation=_readable(hint), kind=inspect.Parameter.KEYWORD_ONLY))
 
     def run(**values: Any) -> None:
         preset = values.pop(Preset, None)
+        known = any(preset in kind.presets for kind in bundles.values())
         for name, kind in bundles.items():
             given = {}
             for item, _, hint in described(kind):
                 value = values.pop(item.name)
                 if value is not None and value != []:
                     given[item.name] = _parse(spelling(item.name), value, hint)
-            values[name] = kind.build(given, preset if kind.presets else None)
+            theirs = preset in kind.presets or (kind.presets and not known)  # who does not know it says so
+            values[name] = kind.build(given, preset if theirs else None)
         function(**values)
 
     run.__name__, run.__doc__ = function.__name__, function.__doc__
@@ -307,15 +313,16 @@ def _typer_parameters(options: type[Options]) -> list[inspect.Parameter]:
             rich_help_panel=options.panel,
         )
         found.append(_parameter(item.name, kind, info))
-    if options.presets:
-        info = typer.Option(
-            "--preset",
-            help="A recipe's exact numbers.",
-            metavar="|".join(options.presets),
-            rich_help_panel=options.panel,
-        )
-        found.append(_parameter(Preset, str, info))
     return found
+
+
+def _preset(options: type[Options]) -> inspect.Parameter:
+    import typer
+
+    info = typer.Option(
+        "--preset", help="A recipe's exact numbers.", metavar="|".join(options.presets), rich_help_panel=options.panel
+    )
+    return _parameter(Preset, str, info)
 
 
 def _parameter(name: str, kind: Any, info: Any) -> inspect.Parameter:

@@ -83,6 +83,12 @@ def up_and_down(progress: float, warm_up: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * (progress - warm_up) / (1 - warm_up)))
 
 
+def level_and_down(progress: float) -> float:
+    """The course of a learning rate that stays for half of the training, and then falls to 0 in a straight line
+    (Isola et al. 2017)."""
+    return min(1.0, 2 * (1 - progress))
+
+
 class Batches(Protocol):
     """The data in the order of training."""
 

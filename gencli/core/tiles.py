@@ -114,6 +114,49 @@ def windows(height: int, width: int, tile: int | None, stride: int, halo: int) -
     return found
 
 
+def faded(make: Callable[[Tensor], Tensor], picture: Tensor, tile: int | None, overlap: int) -> Tensor:
+    """What `make` gives for a picture (1, 3, H, W), of the same size; of what is larger than `tile` pixels a side, for
+    tiles that overlap by so many pixels and are faded into one another.
+
+    For networks that look at a whole, so that tiles cannot give the same.
+    """
+    if tile is None or max(picture.shape[-2:]) <= tile:
+        return make(picture)
+    total, weight = torch.zeros_like(picture), torch.zeros_like(picture[:, :1])
+    rows, columns = (_spans(side, tile, overlap) for side in picture.shape[-2:])
+    for top, bottom in rows:
+        for left, right in columns:
+            place = ..., slice(top, bottom), slice(left, right)
+            down, across = (
+                _ramp(stop - start, overlap, start > 0, stop < side).to(picture)
+                for (start, stop), side in zip(((top, bottom), (left, right)), picture.shape[-2:], strict=True)
+            )
+            share = down[:, None] * across
+            total[place] += share * make(picture[place])
+            weight[place] += share
+    return total / weight
+
+
+def _spans(length: int, tile: int, overlap: int) -> list[tuple[int, int]]:
+    """Where tiles of a side begin and end, evenly spread."""
+    if length <= tile:
+        return [(0, length)]
+    count = -(-(length - overlap) // (tile - overlap))
+    starts = [index * (length - tile) // (count - 1) for index in range(count)]
+    return [(start, start + tile) for start in starts]
+
+
+def _ramp(length: int, overlap: int, begins: bool, ends: bool) -> Tensor:
+    """How much positions of a tile count (length,): less where another tile `begins` before or `ends` after it."""
+    position = torch.arange(length) + 0.5
+    share = torch.ones(length)
+    if begins:
+        share = share.minimum(position / overlap)
+    if ends:
+        share = share.minimum((length - position) / overlap)
+    return share.clamp(max=1)
+
+
 class Tiling:
     """Layers of a backbone over pictures of one `size` (height, width), looked at in windows of about `tile` pixels a
     side (None: in one).

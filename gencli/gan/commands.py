@@ -12,22 +12,30 @@ from gencli.core.commands import (
     Count,
     Data,
     DataRoot,
+    Format,
     Fps,
     Frames,
     Grid,
     Loop,
+    MaxPixels,
     Model,
     Name,
     Output,
+    PictureOutput,
     Points,
     Resume,
     Side,
+    SkipExisting,
+    Strict,
     Way,
     art,
 )
 from gencli.core.console import Console
-from gencli.core.options import Common, command
-from gencli.gan.options import BACKBONE, FACES, GanTraining
+from gencli.core.errors import UsageError
+from gencli.core.filming import Filming
+from gencli.core.options import Common, command, spelling
+from gencli.gan.options import BACKBONE, FACES, TRANSLATORS, GanTraining
+from gencli.gan.translation.options import Translating, TranslatorTraining
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -67,10 +75,35 @@ Neighbours = Annotated[
 ]
 
 
+Pictures = Annotated[
+    list[str],
+    typer.Argument(metavar="PICTURE…", help="Pictures, folders of them, a film, or `-`; `@name` is an example."),
+]
+Given = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PICTURE…", help="Of a translator: pictures to make others of (see `translate`)."),
+]
+Translator = Annotated[str, typer.Option("--model", help="A trained translator: its name, a path, or `latest`.")]
+Reverse = Annotated[bool, typer.Option("--reverse", help="The other way; for those that cyclegan trained.")]
+Longest = Annotated[
+    int | None,
+    typer.Option(
+        "--size", min=16, max=32768, help="Bring pictures to this longest side first.", show_default="as they are"
+    ),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        "--tile", min=256, help="Work in tiles of this side.", show_default="1024, of what is larger than 1536"
+    ),
+]
+
+
 @app.command()
 @command
 def sample(
     common: Common,
+    pictures: Given = None,
     model: Model = FACES,
     count: Count = 64,
     classes: Classes = None,
@@ -85,10 +118,15 @@ def sample(
     gencli gan sample --model digits --class 3,8 --count 20
 
     gencli gan sample --count 100 --truncation 1 --files -o faces/
+
+    gencli gan sample plan.png --model facades
     """
     from gencli.core import images, outputs
     from gencli.gan import trained
 
+    if pictures:
+        _translate(pictures, Filming(), common, model, output)
+        return
     console = Console.start(common)
     runtime = common.start()
     loaded = trained.load(model, runtime)
@@ -97,16 +135,80 @@ def sample(
     targets = outputs.plan([loaded.name] * (1 if grid else count), output, suffix="")
     seed = console.seed(common)
     began = time.monotonic()
-    pictures = loaded.drawn(count, seed, truncation, names)
-    sheets = [images.grid(pictures)] if grid else list(pictures)
+    drawn = loaded.drawn(count, seed, truncation, names)
+    sheets = [images.grid(drawn)] if grid else list(drawn)
     how = {"model": loaded.name, "count": count, "truncation": truncation, "classes": names, "seed": seed}
-    for picture, target in zip(sheets, targets, strict=True):
-        written = target.write(images.to_pillow(picture), outputs.note(seed))
+    for sheet, target in zip(sheets, targets, strict=True):
+        written = target.write(images.to_pillow(sheet), outputs.note(seed))
         console.made(written, {**how, "seconds": round(time.monotonic() - began, 3)})
 
 
 def _names(classes: list[str] | None) -> list[str]:
     return [name.strip() for one in classes or [] for name in one.split(",")]
+
+
+@app.command()
+@command
+def translate(
+    pictures: Pictures,
+    filming: Filming,
+    common: Common,
+    model: Translator = "latest",
+    reverse: Reverse = False,
+    size: Longest = None,
+    tile: Tile = None,
+    output: PictureOutput = None,
+    format: Format = None,
+    max_pixels: MaxPixels = None,
+    strict: Strict = False,
+    skip_existing: SkipExisting = False,
+) -> None:
+    """Make a picture one of another kind.
+
+    gencli gan translate plan.png --model facades
+
+    gencli gan translate PHOTOS/ --model winter --reverse -o summer/ --skip-existing
+
+    cat grey.jpg | gencli gan translate - --model colors -o - > colored.png
+    """
+    _translate(
+        pictures, filming, common, model, output, format, max_pixels, strict, skip_existing,
+        reverse=reverse, size=size, tile=tile,
+    )  # fmt: skip
+
+
+def _translate(
+    pictures: list[str],
+    filming: Filming,
+    common: Common,
+    model: str,
+    output: str | None,
+    format: str | None = None,
+    max_pixels: int | None = None,
+    strict: bool = False,
+    skip_existing: bool = False,
+    *,
+    reverse: bool = False,
+    size: int | None = None,
+    tile: int | None = None,
+) -> None:
+    from gencli.core import images
+    from gencli.core.decode import DEFAULT_MAX_PIXELS
+    from gencli.core.remaking import Errand
+    from gencli.gan.translation import trained
+
+    console = Console.start(common)
+    errand = Errand("translating", output, format, strict, skip_existing, max_pixels or DEFAULT_MAX_PIXELS)
+    film = errand.is_film(pictures, filming)
+    loaded = trained.load(model, common.start())
+    loaded.way(reverse=reverse)  # whether there is one
+    look = partial(loaded.translated, reverse=reverse, size=size, tile=tile)
+    how = {"model": loaded.name, "reverse": reverse, "size": size}
+    if film:
+        errand.film(console, pictures[0], look, filming, loaded.name, how, {"tile": tile})
+    else:
+        read = partial(images.load, max_pixels=errand.max_pixels)
+        errand.pictures(console, pictures, look, read, loaded.name, how)
 
 
 @app.command()
@@ -204,13 +306,14 @@ def evaluate(
 @command
 def train(
     options: GanTraining,
+    translating: Translating,
     common: Common,
     name: Name,
     data: Data,
     data_root: DataRoot = None,
     resume: Resume = False,
 ) -> None:
-    """Train a generator against a discriminator.
+    """Train a generator against a discriminator, or a translator from one kind of picture to another.
 
     gencli gan train --data @faces --name my-faces --minutes 30
 
@@ -219,10 +322,34 @@ def train(
     gencli gan train --data celeba --conditional Smiling,Male --name people
 
     gencli gan train --data PHOTOS --name mine --size 64 --flip
+
+    gencli gan train --arch pix2pix --data facades --name facades
+
+    gencli gan train --arch pix2pix --data PHOTOS --task colorize --name colors
+
+    gencli gan train --arch cyclegan --data SUMMER --data WINTER --name winter
     """
     from gencli.gan import learning
+    from gencli.gan.translation import learning as translators
 
     console = Console.start(common)
+    if options.arch in TRANSLATORS or (resume and translators.begun(name)):
+        console.train(
+            "gan",
+            translators.train,
+            name,
+            TranslatorTraining.of(options, translating),
+            common,
+            ("g_loss", "d_loss", "ahead"),
+            partial(_resembling, console),
+            resume=resume,
+            data=data,
+            data_root=data_root,
+        )
+        return
+    if translating.given:
+        flag = spelling(min(translating.given))
+        raise UsageError(f"{flag} is for translators", "add --arch pix2pix or --arch cyclegan")
     console.train(
         "gan",
         learning.train,
@@ -240,3 +367,9 @@ def train(
 def _measured(console: Console, progress: Progress) -> None:
     distance = (progress.line or {})["evaluation"]["frechet"]
     console.note(f"epoch {progress.epoch}: samples at a Fréchet distance of {distance:.3f}")
+
+
+def _resembling(console: Console, progress: Progress) -> None:
+    figures = (progress.line or {})["evaluation"]
+    told = ", ".join(f"{name} {value:.3f}" for name, value in figures.items())
+    console.note(f"epoch {progress.epoch}: held-out pictures: {told}")

@@ -12,6 +12,7 @@ from gencli.core.options import Flag, Training
 FACES = "faces"  # a model that ships
 BACKBONE = "vgg-mini"  # that ships, in which pictures are compared
 ARCHITECTURES = ("resnet", "dcgan", "dense", "mnist-book", "frogs-book", "celeba-book")
+TRANSLATORS = ("pix2pix", "cyclegan")
 NORMS = ("none", "batch", "spectral")  # of a discriminator
 CONDITIONS = ("projection", "multiply")
 LOSSES = ("ns", "minimax", "lsgan", "hinge", "wgan", "relativistic")
@@ -34,6 +35,9 @@ DENSE: Mapping[str, Any] = {
 }  # fmt: skip
 WASSERSTEIN: Mapping[str, Any] = {
     **PAPER, **DENSE, "widths": (64, 128, 256, 512), "d_steps": 5, "batch_size": 100, "steps": 40_000,
+}  # fmt: skip
+TRANSLATION: Mapping[str, Any] = {
+    **ADAM, "schedule": "linear", "size": 256, "batch_size": 1, "epochs": 200.0,
 }  # fmt: skip
 
 
@@ -70,6 +74,9 @@ class GanTraining(Training):
         "wgan-gp": {
             **WASSERSTEIN, "loss": "wgan", "gradient_penalty": 10.0, "rate": 1e-4, "beta1": 0.0, "beta2": 0.9,
         },
+        "pix2pix": {**TRANSLATION, "arch": "pix2pix", "loss": "ns", "flip": True},
+        "cyclegan": {**TRANSLATION, "arch": "cyclegan", "loss": "lsgan"},
+        "cyclegan-paper": {**TRANSLATION, "arch": "cyclegan", "loss": "lsgan", "flip": True},
     }  # fmt: skip
 
     size: Annotated[
@@ -80,7 +87,11 @@ class GanTraining(Training):
     latent: Annotated[int, Flag("Numbers a picture is drawn from.", minimum=1, maximum=4096)] = 64
     arch: Annotated[
         str,
-        Flag("gencli's residual networks, DCGAN's, dense layers, or a textbook's.", choices=ARCHITECTURES),
+        Flag(
+            "gencli's residual networks, DCGAN's, dense layers, a textbook's; or from one kind of picture to another, "
+            "in pairs or not.",
+            choices=(*ARCHITECTURES, *TRANSLATORS),
+        ),
     ] = "resnet"
     widths: Annotated[
         tuple[int, ...] | None,
@@ -154,7 +165,11 @@ class GanTraining(Training):
     clip: Annotated[float, Flag("Largest value in a gradient; 0: any.", minimum=0)] = 0.0
     decay: Annotated[float, Flag("The rate falls as 1 / (1 + decay · steps).", minimum=0)] = 0.0
     schedule: Annotated[
-        str, Flag("Course of the learning rate: down a cosine, or the same throughout.", choices=("cosine", "constant"))
+        str,
+        Flag(
+            "Course of the learning rate: down a cosine, in the second half down a line, or the same throughout.",
+            choices=("cosine", "linear", "constant"),
+        ),
     ] = "cosine"
     average: Annotated[
         float, Flag("Share of the running mean of the generator's weights kept each step; 0: no mean.", 0, 0.99999)

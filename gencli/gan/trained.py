@@ -13,11 +13,13 @@ from torch import Tensor
 
 from gencli.core import store
 from gencli.core.device import Runtime, generator
+from gencli.core.errors import GencliError
 from gencli.core.images import grid, to_pillow
 from gencli.core.names import class_number
 from gencli.gan import networks
 from gencli.gan.networks import Form, Generator
 from gencli.gan.options import FACES
+from gencli.gan.translation.options import KIND as TRANSLATOR
 
 AT_ONCE = 128  # pictures drawn side by side
 
@@ -103,6 +105,10 @@ def load(which: str, runtime: Runtime | None = None) -> Trained:
     """
     runtime = runtime or Runtime(torch.device("cpu"))
     found = store.find("gan", which)
+    if found.config.get("kind") == TRANSLATOR:
+        raise GencliError(
+            f"{found.name} makes pictures of pictures", f"gencli gan translate PICTURE --model {found.name}"
+        )
     with store.sound(found):
         net, _ = networks.build(Form.from_dict(found.config["architecture"]))
         net.load_state_dict(store.load_weights(found, str(runtime.device)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from PIL import Image
@@ -16,7 +16,7 @@ from gencli.core.device import Runtime, compiled, drawing_from, generator, memor
 from gencli.core.images import grid, to_pillow
 from gencli.core.metrics import Likeness
 from gencli.core.pictures import Augmentation, Batch, PictureBatches, PictureSet
-from gencli.core.recipe import Recipe, up_and_down
+from gencli.core.recipe import Recipe, level_and_down, up_and_down
 from gencli.core.tensors import halved
 from gencli.gan import augment, losses, networks
 from gencli.gan.networks import Discriminator, Form, Generator
@@ -67,7 +67,7 @@ class GanRecipe(Recipe):
         self.scaler = torch.amp.GradScaler(runtime.device.type, enabled=runtime.dtype == torch.float16)
         alike = ALIKE_OF_CLASS if self.generator.form.classes else ALIKE
         self.referee = Referee(critic=options.loss == "wgan", alike=alike)
-        self.game = _Game()
+        self.game = Game()
         self.extras: Mapping[str, Stateful] = {
             "scaler": self.scaler,
             "referee": self.referee,
@@ -168,7 +168,8 @@ class GanRecipe(Recipe):
         self.scaler.update()
 
     def rate(self, progress: float) -> float:
-        course = up_and_down(progress, WARM_UP) if self.options.schedule == "cosine" else 1.0
+        courses = {"cosine": up_and_down(progress, WARM_UP), "linear": level_and_down(progress), "constant": 1.0}
+        course = courses[self.options.schedule]
         return course / (1 + self.options.decay * self.game.steps)
 
     @property
@@ -232,7 +233,18 @@ class GanRecipe(Recipe):
         return self.referee.look(seen)
 
 
-class _Game:
+class Optimizing(Protocol):
+    """Options that say how weights are changed."""
+
+    @property
+    def optimizer(self) -> str: ...
+    @property
+    def beta1(self) -> float: ...
+    @property
+    def beta2(self) -> float: ...
+
+
+class Game:
     """What else a training must remember."""
 
     def __init__(self) -> None:
@@ -246,7 +258,7 @@ class _Game:
         self.steps, self.norms, self.measured = state_dict["steps"], state_dict["norms"], -1
 
 
-def optimizer(net: nn.Module, options: GanTraining, rate: float) -> torch.optim.Optimizer:
+def optimizer(net: nn.Module, options: Optimizing, rate: float) -> torch.optim.Optimizer:
     """What changes a network's weights: Adam, or RMSprop."""
     if options.optimizer == "rmsprop":
         return torch.optim.RMSprop(net.parameters(), rate, alpha=options.beta2)

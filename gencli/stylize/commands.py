@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,18 +22,18 @@ from gencli.core.commands import (
     art,
 )
 from gencli.core.console import Console
-from gencli.core.errors import GencliError, UsageError
+from gencli.core.errors import UsageError
+from gencli.core.filming import Filming
 from gencli.core.options import Common, command, spelling, weighted
 from gencli.core.sitting import Sitting
-from gencli.stylize.options import Filming, StyleTraining, StylizeOptions
+from gencli.stylize.options import StyleTraining, StylizeOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from PIL.Image import Image
+    from collections.abc import Mapping
 
     from gencli.core.images import Picture
     from gencli.core.recipe import Progress
+    from gencli.core.remaking import Errand
 
 app = art("gencli.stylize")
 
@@ -122,12 +121,13 @@ def sample(
     """
     from gencli.core import clips, images, outputs
     from gencli.core.decode import DEFAULT_MAX_PIXELS
+    from gencli.core.remaking import Errand
     from gencli.stylize import optimize
 
     console = Console.start(common)
     if fast or model:
-        wanted = _Looks(model, mask or [], strict, skip_existing, output, format, max_pixels or DEFAULT_MAX_PIXELS)
-        _at_one_look(console, pictures, style, options, filming, common, wanted)
+        errand = Errand("painting", output, format, strict, skip_existing, max_pixels or DEFAULT_MAX_PIXELS)
+        _at_one_look(console, pictures, style, options, filming, common, errand, model, mask or [])
         return
     given = [spelling(name) for name in sorted(filming.given)]
     given += [flag for flag, there in (("--strict", strict), ("--skip-existing", skip_existing)) if there]
@@ -170,19 +170,6 @@ def sample(
         sitting.paint(partial(painter, picture, *style_pictures), f"{picture.name} in the style of {suffix}")
 
 
-@dataclass(frozen=True)
-class _Looks:
-    """What pictures are painted with at one look, and where they go."""
-
-    model: str | None
-    masks: list[Path]
-    strict: bool
-    skip_existing: bool
-    output: str | None
-    format: str | None
-    max_pixels: int
-
-
 def _at_one_look(
     console: Console,
     pictures: list[str],
@@ -190,7 +177,9 @@ def _at_one_look(
     options: StylizeOptions,
     filming: Filming,
     common: Common,
-    wanted: _Looks,
+    errand: Errand,
+    model: str | None,
+    masks: list[Path],
 ) -> None:
     """Paint with a trained network, which is loaded once."""
     from gencli.core import images
@@ -200,7 +189,7 @@ def _at_one_look(
         flag = spelling(unused[0])
         raise UsageError(f"{flag} is not for painting at one look", "leave it out, or leave out --fast and --model")
     wishes: Mapping[str, float]
-    by_name = wanted.model is not None and painting.knows_names(wanted.model)
+    by_name = model is not None and painting.knows_names(model)
     if by_name:
         if options.style_weight:
             raise UsageError("--style-weight is for styles that are pictures", "write --style NAME=WEIGHT")
@@ -211,116 +200,26 @@ def _at_one_look(
         if len(shares) != len(styles):
             raise UsageError(f"--style-weight has {len(shares)} numbers for {len(styles)} styles", "give one for each")
         wishes = dict(zip(styles, shares, strict=True))
-    film = _is_film(contents, filming, wanted)
-    if filming.given and not film:
-        raise UsageError(f"{spelling(min(filming.given))} is for films", "name a film, or a folder of its frames")
-    for flag, given in (("--strict", wanted.strict), ("--skip-existing", wanted.skip_existing)):
-        if film and given:
-            raise UsageError(f"{flag} is for pictures, and this is a film", "leave it out")
+    film = errand.is_film(contents, filming)
     runtime = common.start()
-    if wanted.model:
-        network = painting.load(wanted.model, runtime)
+    if model:
+        network = painting.load(model, runtime)
     else:
-        any_style = bool(wanted.masks) or "style_scale" in options.given
+        any_style = bool(masks) or "style_scale" in options.given
         network, wishes = painting.knowing(wishes, runtime, any_style=any_style)
         by_name = isinstance(network, painting.Trained)
 
     def read(source: str | Path) -> Picture:
         size = min(options.size, LARGEST_DRAWN) if str(source).startswith("@") else None
-        return images.load(source, size=size, max_pixels=wanted.max_pixels)
+        return images.load(source, size=size, max_pixels=errand.max_pixels)
 
-    look = network.look(wishes, options, wanted.masks, read)
+    look = network.look(wishes, options, masks, read)
     suffix = "-".join(wishes if by_name else map(images.stem, wishes)) or network.config["styles"][0]
     record = {"model": network.name, "styles": wishes, "size": options.size, "strength": options.strength}
     if film:
-        _paint_film(console, contents[0], look, suffix, options, filming, wanted, record)
+        errand.film(console, contents[0], look, filming, suffix, record, options.to_dict())
     else:
-        _paint_all(console, contents, look, read, suffix, wanted, record)
-
-
-def _is_film(contents: list[str], filming: Filming, wanted: _Looks) -> bool:
-    """Whether a film is painted, and not pictures. Raises UsageError for a film among other things."""
-    from gencli.core import animations, clips
-
-    # a folder may be either: it is a film where a film is wanted
-    moving = filming.given or (wanted.output and animations.is_film_name(wanted.output))
-    films = [one for one in contents if (moving if Path(one).is_dir() else clips.is_clip(Path(one)))]
-    if films and len(contents) > 1:
-        raise UsageError("a film is painted by itself", "paint one after another")
-    return bool(films)
-
-
-def _paint_film(
-    console: Console,
-    source: str,
-    look: Callable[[Picture], Image],
-    suffix: str,
-    options: StylizeOptions,
-    filming: Filming,
-    wanted: _Looks,
-    record: dict[str, Any],
-) -> None:
-    from gencli.core import animations, clips, images, outputs
-    from gencli.core.kept import Frames
-    from gencli.stylize.film import Painting
-
-    clip = clips.open_clip(Path(source), wanted.max_pixels)
-    place = animations.plan(images.stem(source), wanted.output, suffix=suffix, format=wanted.format)
-    made_by = {"source": source, **record, **options.to_dict(), "temporal": filming.temporal}
-    kept = Frames.begin(place.target.path, made_by, 0, lambda: 0, filming.resume)
-    painting = Painting(clip, look, filming.temporal, kept)
-    fps = filming.fps or clip.fps
-    with console.bar(f"painting {images.stem(source)}", units="pictures") as bar:
-        made = place.write(
-            painting.frames(bar.update), outputs.note(), fps=fps, sound=clip.sound if fps == clip.fps else None
-        )
-    kept.clear()
-    flicker = painting.flicker
-    for one in made:
-        console.made(one, {"source": source, "fps": fps, "flicker": flicker, **record})
-    if flicker is not None:
-        console.note(f"neighbouring pictures differ {flicker:.2f} times as much as the film's own")
-
-
-def _paint_all(
-    console: Console,
-    contents: list[str],
-    look: Callable[[Picture], Image],
-    read: Callable[[str | Path], Picture],
-    suffix: str,
-    wanted: _Looks,
-    record: dict[str, Any],
-) -> None:
-    """Pictures, and those in folders, one read and one written while one is painted."""
-    from gencli.core import images, outputs
-    from gencli.core.pipeline import pipeline
-    from gencli.core.sources import pictures_in
-
-    contents = pictures_in(contents)
-    if contents.count("-") > 1:
-        raise UsageError("standard input can be read once only", "name one picture `-`")
-    names = [images.stem(content) for content in contents]
-    targets = outputs.plan(names, wanted.output, suffix=suffix, format=wanted.format, fresh=not wanted.skip_existing)
-    jobs = [
-        job
-        for job in zip(contents, targets, strict=True)
-        if not (wanted.skip_existing and job[1].path and outputs.exists(job[1].path))
-    ]
-    note = outputs.note()
-    failed = 0
-    with console.bar("painting", units="pictures") as bar:
-        painted = pipeline(jobs, lambda job: read(job[0]), look, lambda job, made: job[1].write(made, note))
-        for done, (job, made) in enumerate(painted, 1):
-            if isinstance(made, GencliError):
-                if len(jobs) == 1:
-                    raise made
-                failed += 1
-                console.warn(f"{job[0]}: {made.message}")
-            else:
-                console.made(made, {"content": job[0], **record})
-            bar.update(done, len(jobs))
-    if failed and (wanted.strict or failed == len(jobs)):
-        raise GencliError(f"{failed} of {len(jobs)} pictures could not be painted", "see the warnings above")
+        errand.pictures(console, contents, look, read, suffix, record)
 
 
 @app.command()

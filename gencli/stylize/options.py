@@ -102,19 +102,6 @@ class StylizeOptions(Comparing):
 
 
 @dataclass(frozen=True)
-class Filming(Options):
-    """How `gencli stylize` paints films."""
-
-    panel: ClassVar[str] = "Films"
-
-    temporal: Annotated[
-        float, Flag("Against flicker: how much of what was painted before stays where nothing has changed.", 0, 1)
-    ] = 0.8
-    fps: Annotated[float | None, Flag("Pictures a second.", 0.1, 240, shown_default="the film's")] = None
-    resume: Annotated[bool, Flag("Go on with a film that was interrupted, from the pictures it has.")] = False
-
-
-@dataclass(frozen=True)
 class StyleTraining(Comparing, Training):
     """How `gencli stylize train` trains a network that paints in styles at one look (Johnson et al. 2016)."""
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gencli.core.tiles import activation_count, feature_shapes, windows
+from gencli.core.tiles import activation_count, faded, feature_shapes, windows
 
 sides = st.integers(1, 150)
 strides = st.sampled_from([1, 2, 4, 8, 16])
@@ -88,3 +88,23 @@ def test_activation_count(tiny: Any) -> None:
     found = activation_count(tiny(), (1000, 2000), ["conv3_1", "conv1_1"])
     assert found == pytest.approx(per_pixel * 2_000_000, rel=0.01)
     assert activation_count(tiny(), (1000, 2000), ["conv1_1"]) == pytest.approx(2 * 6 * 2_000_000, rel=0.01)
+
+
+def test_faded_tiles_of_what_knows_no_borders_are_the_whole() -> None:
+    picture = torch.rand(1, 3, 70, 131, dtype=torch.float64)
+    seen: list[tuple[int, int]] = []
+
+    def make(part: torch.Tensor) -> torch.Tensor:
+        seen.append((part.shape[-2], part.shape[-1]))
+        return 1 - part
+
+    torch.testing.assert_close(faded(make, picture, 48, 16), 1 - picture)
+    assert len(seen) == 2 * 4 and {*seen} == {(48, 48)}
+    assert faded(make, picture, None, 16).shape == picture.shape and seen[-1] == (70, 131)
+
+
+def test_tiles_that_differ_are_faded_into_one_another() -> None:
+    parts = iter((0.0, 1.0))
+    made = faded(lambda part: torch.full_like(part, next(parts)), torch.zeros(1, 3, 32, 80), 48, 16)[0, 0, 0]
+    assert (made[:32] == 0).all() and (made[48:] == 1).all()
+    torch.testing.assert_close(made[32:48], (torch.arange(16) + 0.5) / 16)

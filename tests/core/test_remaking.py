@@ -14,7 +14,7 @@ from gencli.core import images
 from gencli.core.clips import Clip
 from gencli.core.images import Picture
 from gencli.core.kept import Frames
-from gencli.stylize.film import Painting, unchanged
+from gencli.core.remaking import Painting, unchanged
 
 Draw = Callable[..., Tensor]
 

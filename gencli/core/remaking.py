@@ -1,0 +1,171 @@
+"""Pictures made of pictures, each at one look, and films of films: what has not changed stays as it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from gencli.core import animations, clips, images, outputs
+from gencli.core.clips import Clip
+from gencli.core.decode import DEFAULT_MAX_PIXELS
+from gencli.core.errors import GencliError, UsageError
+from gencli.core.filming import Filming
+from gencli.core.images import Picture, resize
+from gencli.core.kept import Frames
+from gencli.core.motion import follow
+from gencli.core.options import spelling
+from gencli.core.pipeline import pipeline
+from gencli.core.sources import pictures_in
+from gencli.core.stages import Report
+
+if TYPE_CHECKING:
+    from gencli.core.console import Console
+
+TOLERANCE = 0.04  # a pixel that has changed by so much counts as the same by three fifths
+AROUND = 5  # pixels a side that are judged together
+
+
+@dataclass(frozen=True)
+class Errand:
+    """What becomes of pictures: where results go, and what is left out. `doing` is what the bar says."""
+
+    doing: str
+    output: str | None = None
+    format: str | None = None
+    strict: bool = False
+    skip_existing: bool = False
+    max_pixels: int = DEFAULT_MAX_PIXELS
+
+    def is_film(self, sources: Sequence[str], filming: Filming) -> bool:
+        """Whether a film is made, and not pictures. Raises UsageError for a film among other things, and for options
+        of the one with the other."""
+        # a folder may be either: it is a film where a film is wanted
+        moving = filming.given or (self.output and animations.is_film_name(self.output))
+        films = [one for one in sources if (moving if Path(one).is_dir() else clips.is_clip(Path(one)))]
+        if films and len(sources) > 1:
+            raise UsageError(f"{films[0]} is a film, which is made by itself", "make one after another")
+        if filming.given and not films:
+            raise UsageError(f"{spelling(min(filming.given))} is for films", "name a film, or a folder of its frames")
+        for flag, given in (("--strict", self.strict), ("--skip-existing", self.skip_existing)):
+            if films and given:
+                raise UsageError(f"{flag} is for pictures, and this is a film", "leave it out")
+        return bool(films)
+
+    def pictures(
+        self,
+        console: Console,
+        sources: Sequence[str],
+        look: Callable[[Picture], Image.Image],
+        read: Callable[[str], Picture],
+        suffix: str,
+        record: Mapping[str, Any],
+    ) -> None:
+        """Make one of each picture, and of each in folders: one is read and one written while one is made. Results are
+        called after pictures, with a `suffix`."""
+        sources = pictures_in(sources)
+        if sources.count("-") > 1:
+            raise UsageError("standard input can be read once only", "name one picture `-`")
+        names = [images.stem(source) for source in sources]
+        targets = outputs.plan(names, self.output, suffix=suffix, format=self.format, fresh=not self.skip_existing)
+        jobs = [
+            job
+            for job in zip(sources, targets, strict=True)
+            if not (self.skip_existing and job[1].path and outputs.exists(job[1].path))
+        ]
+        note = outputs.note()
+        failed = 0
+        with console.bar(self.doing, units="pictures") as bar:
+            made = pipeline(jobs, lambda job: read(job[0]), look, lambda job, image: job[1].write(image, note))
+            for done, (job, result) in enumerate(made, 1):
+                if isinstance(result, GencliError):
+                    if len(jobs) == 1:
+                        raise result
+                    failed += 1
+                    console.warn(f"{job[0]}: {result.message}")
+                else:
+                    console.made(result, {"content": job[0], **record})
+                bar.update(done, len(jobs))
+        if failed and (self.strict or failed == len(jobs)):
+            raise GencliError(f"{failed} of {len(jobs)} pictures could not be made", "see the warnings above")
+
+    def film(
+        self,
+        console: Console,
+        source: str,
+        look: Callable[[Picture], Image.Image],
+        filming: Filming,
+        suffix: str,
+        record: Mapping[str, Any],
+        made_by: Mapping[str, Any],
+    ) -> None:
+        """Make a film of a film; `made_by` is what its pictures depend on."""
+        clip = clips.open_clip(Path(source), self.max_pixels)
+        place = animations.plan(images.stem(source), self.output, suffix=suffix, format=self.format)
+        all_of_it = {"source": source, **record, **made_by, "temporal": filming.temporal}
+        kept = Frames.begin(place.target.path, all_of_it, 0, lambda: 0, filming.resume)
+        painting = Painting(clip, look, filming.temporal, kept)
+        fps = filming.fps or clip.fps
+        with console.bar(f"{self.doing} {images.stem(source)}", units="pictures") as bar:
+            made = place.write(
+                painting.frames(bar.update), outputs.note(), fps=fps, sound=clip.sound if fps == clip.fps else None
+            )
+        kept.clear()
+        flicker = painting.flicker
+        for one in made:
+            console.made(one, {"source": source, "fps": fps, "flicker": flicker, **record})
+        if flicker is not None:
+            console.note(f"neighbouring pictures differ {flicker:.2f} times as much as the film's own")
+
+
+class Painting:
+    """A film as it is made anew, and how much it flickers.
+
+    `look` makes a picture of one. `temporal` is how much of what was made before stays, where the film has not changed:
+    moved along with what it shows, where OpenCV is there to see it move.
+    """
+
+    def __init__(self, clip: Clip, look: Callable[[Picture], Image.Image], temporal: float, kept: Frames) -> None:
+        self.clip, self.look, self.temporal, self.kept = clip, look, temporal, kept
+        self._changed = self._moved = 0.0
+
+    def frames(self, report: Report) -> Iterator[Image.Image]:
+        """The painted pictures, those that are kept first."""
+        before: tuple[Tensor, Tensor] | None = None
+        for number, image in enumerate(self.clip.frames(), 1):
+            picture = images.load(image)
+            picture = replace(picture, rgb=picture.opaque, alpha=None)
+            frame = self.kept.take(number) if number <= self.kept.count else self.look(picture)
+            painted = images.load(frame).rgb
+            seen = resize(picture.rgb, (painted.shape[-2], painted.shape[-1])).clamp(0, 1)
+            if before and number > self.kept.count:
+                moved = follow(before[0], seen)
+                stays = self.temporal * unchanged(moved(before[0]), seen)
+                frame = images.to_pillow(torch.lerp(painted, moved(before[1]), stays))
+                painted = images.load(frame).rgb  # as it is written, so that going on later gives the same
+            if number > self.kept.count:
+                self.kept.keep(number, frame)
+            if before:
+                self._moved += float((seen - before[0]).abs().mean())
+                self._changed += float((painted - before[1]).abs().mean())
+            before = seen, painted
+            report(number, self.clip.count)
+            yield frame
+
+    @property
+    def flicker(self) -> float | None:
+        """How much neighbouring pictures differ, relative to the film's own; None where those are all the same."""
+        return self._changed / self._moved if self._moved else None
+
+
+def unchanged(earlier: Tensor, now: Tensor) -> Tensor:
+    """Where two pictures (1, 3, H, W) show the same: (1, 1, H, W), 1 where they do."""
+    apart = (earlier - now).square().mean(1, keepdim=True)
+    around = F.avg_pool2d(apart, AROUND, 1, AROUND // 2, count_include_pad=False)
+    return torch.exp(-around / (2 * TOLERANCE**2))

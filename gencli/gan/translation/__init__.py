@@ -1,0 +1,1 @@
+"""From one kind of picture to another: translators, trained on pairs (pix2pix) or without (CycleGAN)."""

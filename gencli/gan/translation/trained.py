@@ -1,0 +1,122 @@
+"""A trained translator, ready for pictures of any size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from gencli.core import store
+from gencli.core.device import Runtime, memory_format
+from gencli.core.errors import GencliError, UsageError
+from gencli.core.images import Picture, Source, fit, loaded, resize, to_pillow
+from gencli.core.tiles import faded
+from gencli.gan.translation import networks
+from gencli.gan.translation.networks import Translation, Translator
+from gencli.gan.translation.options import KIND
+from gencli.gan.translation.tasks import Task, ready
+
+WHOLE = 1536  # pixels of the longest side up to which a picture is translated in one
+TILE, OVERLAP = 1024, 128
+
+
+@dataclass(frozen=True)
+class TrainedTranslator:
+    """Translators in evaluation mode, by the way they go: `there`, and of CycleGAN `back`; and their `config.json`."""
+
+    name: str
+    nets: dict[str, Translator]
+    config: dict[str, Any]
+    runtime: Runtime
+    folder: Path
+
+    @property
+    def task(self) -> Task | None:
+        """What it has learnt to do, if its inputs were made of their targets."""
+        return Task.parse(self.config["task"]) if self.config["task"] else None
+
+    def way(self, *, reverse: bool) -> Translator:
+        """Raises UsageError where there is no way back."""
+        if reverse and "back" not in self.nets:
+            raise UsageError(f"{self.name} knows one way only", "leave out --reverse; cyclegan learns both")
+        return self.nets["back" if reverse else "there"]
+
+    def translated(
+        self, picture: Picture, *, reverse: bool = False, size: int | None = None, tile: int | None = None
+    ) -> Image.Image:
+        """A picture made one of the other kind, with its ratio and transparency.
+
+        `size` is the longest side it is brought to first. What is larger than `tile` pixels is translated in tiles,
+        faded into one another. Of a translator with a task the picture is what that starts from: a grey one, a small
+        one, one with holes.
+        """
+        net, rgb = self.way(reverse=reverse), picture.opaque.to(self.runtime.device)
+        if size is not None:
+            rgb = resize(rgb, fit(rgb.shape[-2], rgb.shape[-1], size)).clamp(0, 1)
+        if self.task is not None:
+            rgb = ready(self.task, rgb)
+        if tile is None and max(rgb.shape[-2:]) > WHOLE:
+            tile = TILE
+        with torch.no_grad(), self.runtime.autocast():
+            made = faded(lambda part: _whole(net, part), rgb, tile, OVERLAP)
+        alpha = None
+        if picture.alpha is not None:
+            alpha = resize(picture.alpha, (rgb.shape[-2], rgb.shape[-1])).clamp(0, 1)
+        return to_pillow(made.float(), alpha)
+
+
+def _whole(net: Translator, rgb: Tensor) -> Tensor:
+    """A picture (1, 3, H, W) of any size: what a side lacks to a multiple of the stride is reflected."""
+    height, width = rgb.shape[-2:]
+    down, across = -height % net.stride, -width % net.stride
+    mode = "reflect" if down < height and across < width else "replicate"
+    found: Tensor = net(F.pad(rgb, (0, across, 0, down), mode=mode))[..., :height, :width]
+    return found
+
+
+def translate(
+    picture: Source,
+    *,
+    model: str | TrainedTranslator,
+    reverse: bool = False,
+    size: int | None = None,
+    runtime: Runtime | None = None,
+) -> Image.Image:
+    """Make a picture one of the other kind: what `gencli gan translate` does.
+
+    `model` is a name of the store, a path, `latest`, or a loaded one. Raises GencliError when there is none.
+    """
+    translator = load(model, runtime) if isinstance(model, str) else model
+    return translator.translated(loaded(picture), reverse=reverse, size=size)
+
+
+def load(which: str, runtime: Runtime | None = None) -> TrainedTranslator:
+    """The translator of that name, path or `latest`; without a runtime, on the CPU.
+
+    Raises GencliError when there is none, it is damaged, or a generator of another kind.
+    """
+    runtime = runtime or Runtime(torch.device("cpu"))
+    found = store.find("gan", which)
+    if found.config.get("kind") != KIND:
+        raise GencliError(
+            f"{found.name} draws pictures from random numbers, and translates none",
+            "name a translator with --model; train one: gencli gan train --arch pix2pix or cyclegan",
+        )
+    with store.sound(found):
+        shape = Translation.from_dict(found.config["architecture"])
+        state = store.load_weights(found, str(runtime.device))
+        nets = {}
+        for name in ("there", "back"):
+            own = {key.removeprefix(f"{name}."): value for key, value in state.items() if key.startswith(f"{name}.")}
+            if own:
+                nets[name] = networks.build(shape if name == "there" else shape.reversed())
+                nets[name].load_state_dict(own)
+    layout = memory_format(runtime.device, backward=False)
+    for net in nets.values():
+        net.to(runtime.device).to(memory_format=layout).eval()  # type: ignore[call-overload]
+    return TrainedTranslator(found.name, nets, found.config, runtime, found.folder)

@@ -1,0 +1,131 @@
+"""Translators as people train and use them, with such that have hardly learnt anything."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gencli.app import run
+
+Captured = pytest.CaptureFixture[str]
+TRAIN = [
+    *("--size", "32", "--judge-width", "4", "--judge-depth", "2"),
+    *("--batch-size", "2", "--seed", "1", "--threads", "1"),
+]
+
+pytestmark = pytest.mark.usefixtures("remembered_layout")
+
+
+@pytest.fixture
+def kinds(here: Path) -> Path:
+    """Red and blue pictures, in pairs."""
+    draw = np.random.default_rng(1)
+    for number in range(8):
+        noise = draw.integers(0, 200, (40, 40, 3), np.uint8)
+        for folder, channel in (("A", 0), ("B", 2)):
+            pixels = noise.copy()
+            pixels[..., channel] = 255
+            (here / "kinds" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(here / "kinds" / folder / f"{number}.png")
+    return here
+
+
+def train(name: str, *more: str, arch: str = "pix2pix", steps: int = 3) -> int:
+    words = ["gan", "train", "--arch", arch, "--data", "kinds", "--name", name, *TRAIN, "--steps", str(steps), *more]
+    return run(words)
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(path), np.int64)
+
+
+def test_a_translator_is_trained_and_used(kinds: Path, capsys: Captured) -> None:
+    assert train("mine") == 0
+    folder = Path(capsys.readouterr().out.strip())
+    config = json.loads((folder / "config.json").read_text())
+    assert config["finished"] and config["kind"] == "translator" and config["kinds"] == ["A", "B"]
+    assert {"l1", "perceptual"} == {*config["training"]["evaluation"]}
+    assert list((folder / "samples").glob("*.png"))
+    # any size, its ratio and its transparency
+    Image.new("RGBA", (61, 47), (200, 20, 20, 120)).save("odd.png")
+    assert run(["gan", "translate", "odd.png", "--model", "mine", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    made = Image.open(record["output"])
+    assert made.size == (61, 47) and made.mode == "RGBA" and set(made.getchannel("A").tobytes()) == {120}
+    assert run(["gan", "kinds/A/1.png", "--model", "latest", "-o", "again.png"]) == 0
+    assert run(["gan", "translate", "kinds/A/1.png", "--model", "mine", "--size", "20", "-o", "small.png"]) == 0
+    assert Image.open("again.png").size == (40, 40) and Image.open("small.png").size == (20, 20)
+    capsys.readouterr()
+    assert run(["gan", "translate", "odd.png", "--model", "mine", "--reverse"]) == 2
+    assert "one way only" in capsys.readouterr().err
+    assert run(["gan", "sample", "--model", "mine"]) == 1
+    assert "gencli gan translate" in capsys.readouterr().err
+    assert run(["gan", "translate", "odd.png", "--model", "faces"]) == 1
+    assert "random numbers" in capsys.readouterr().err
+
+
+def test_both_ways_folders_and_what_is_there_already(kinds: Path, capsys: Captured) -> None:
+    assert train("both", arch="cyclegan") == 0
+    (kinds / "kinds" / "A" / "broken.png").write_bytes(b"no picture")
+    words = ["gan", "translate", "kinds/A", "--model", "both", "-o", "out/"]
+    capsys.readouterr()
+    assert run(words) == 0
+    told = capsys.readouterr()
+    assert len(told.out.splitlines()) == 8 and "broken.png" in told.err
+    kept = Path("out/3-both.png")
+    before = kept.stat().st_mtime_ns
+    Path("out/5-both.png").unlink()
+    assert run([*words, "--skip-existing", "--strict"]) == 1
+    assert kept.stat().st_mtime_ns == before and Path("out/5-both.png").is_file()
+    assert run(["gan", "translate", "kinds/A/3.png", "--model", "both", "--reverse", "-o", "back.png"]) == 0
+    assert np.abs(pixels("back.png") - pixels(kept)).max() > 0
+
+
+def test_a_task_a_pipe_and_a_film(kinds: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    words = ["gan", "train", "--arch", "pix2pix", "--task", "superres=2", "--data", "kinds/A", "--name", "large"]
+    assert run([*words, *TRAIN, "--steps", "2"]) == 0
+    capfdbinary.readouterr()
+    assert run(["gan", "translate", "kinds/A/1.png", "--model", "large", "-o", "-"]) == 0
+    made = Image.open(io.BytesIO(capfdbinary.readouterr().out))
+    assert made.size == (80, 80)
+    frames = [Image.open(f"kinds/A/{number}.png") for number in range(3)]
+    frames[0].save("film.gif", save_all=True, append_images=frames[1:], duration=100)
+    assert run(["gan", "translate", "film.gif", "--model", "large", "-o", "large.gif"]) == 0
+    film = Image.open("large.gif")
+    assert getattr(film, "n_frames", 1) == 3 and film.size == (80, 80)
+
+
+def test_a_stopped_training_goes_on_exactly(kinds: Path, capsys: Captured) -> None:
+    assert train("whole", arch="cyclegan", steps=4) == 0
+    assert train("parts", arch="cyclegan", steps=2) == 0
+    folders = [Path(line) for line in capsys.readouterr().out.splitlines()]
+    assert (
+        run(["gan", "train", "--data", "kinds", "--name", "parts", "--resume", "--steps", "4", "--threads", "1"]) == 0
+    )
+    whole, parts = ((folder / "model.safetensors").read_bytes()[-4000:] for folder in folders)
+    assert whole == parts
+
+
+def test_options_are_told_apart(kinds: Path, capsys: Captured) -> None:
+    assert train("mine", "--latent", "4") == 2
+    assert "--latent is not for --arch pix2pix" in capsys.readouterr().err
+    assert run(["gan", "train", "--data", "kinds", "--name", "mine", "--cycle", "3"]) == 2
+    assert "--cycle is for translators" in capsys.readouterr().err
+    assert train("mine", "--task", "colourise") == 2
+    assert "there is no such task" in capsys.readouterr().err
+
+
+def test_tiles_of_large_pictures_are_faded(kinds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train("mine") == 0
+    Image.effect_noise((700, 300), 60).convert("RGB").save("large.png")
+    assert run(["gan", "translate", "large.png", "--model", "mine", "-o", "whole.png"]) == 0
+    assert run(["gan", "translate", "large.png", "--model", "mine", "--tile", "256", "-o", "tiles.png"]) == 0
+    apart = np.abs(pixels("whole.png") - pixels("tiles.png"))
+    assert apart.mean() < 12  # norms are of a tile, not of the whole
+    steps = np.abs(np.diff(pixels("tiles.png").astype(float), axis=1)).mean((0, 2))
+    assert steps.max() < 1.3 * np.median(steps)  # no seam

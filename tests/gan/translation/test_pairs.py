@@ -1,0 +1,163 @@
+"""How two kinds of pictures may be laid out, and what is said where they cannot be told apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from gencli.core.errors import UsageError
+from gencli.core.pictures import PictureSet
+from gencli.gan.translation import pairs
+from gencli.gan.translation.pairs import Kinds
+
+SIZE = 16
+
+
+def write(path: Path, number: int, kind: int, size: tuple[int, int] = (20, 20)) -> None:
+    """A flat picture that tells its number in red and its kind in blue."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size, (10 * number, 0, 100 * kind)).save(path)
+
+
+def numbers(pictures: PictureSet) -> list[int]:
+    return [round(float(picture[0].float().mean()) / 10) for picture in pictures.pictures]
+
+
+def kind(pictures: PictureSet) -> set[int]:
+    return {round(float(picture[2].float().mean()) / 100) for picture in pictures.pictures}
+
+
+def load(*data: Path | str, **changes: Any) -> Kinds:
+    given: dict[str, Any] = {"size": SIZE, "paired": True, **changes}
+    return pairs.load([str(one) for one in data], **given)
+
+
+def check_pairs(kinds: Kinds, count: int, first: int = 1) -> None:
+    assert kinds.before is not None and kinds.held_before is not None
+    seen = []
+    for before, after in ((kinds.before, kinds.after), (kinds.held_before, kinds.held_after)):
+        assert numbers(before) == numbers(after) and kind(before) == {first} and kind(after) == {3 - first}
+        seen += numbers(before)
+    assert len(seen) == len({*seen}) == count
+    assert len(kinds.held_after) >= 1
+
+
+@pytest.mark.parametrize("names", [("A", "B"), ("trainA", "trainB"), ("train/A", "train/B"), ("horse", "zebra")])
+def test_pairs_have_the_same_name_in_two_folders(tmp_path: Path, names: tuple[str, str]) -> None:
+    for number in range(1, 11):
+        for which, folder in enumerate(names, 1):
+            write(tmp_path / folder / f"{number}.png", number, which)
+    check_pairs(load(tmp_path), 10)
+    check_pairs(load(tmp_path, direction="BtoA"), 10, first=2)
+
+
+def test_pairs_in_two_places_may_have_other_endings_and_some_no_partner(tmp_path: Path) -> None:
+    for number in range(1, 11):
+        write(tmp_path / "photos" / "deep" / f"{number}.png", number, 1)
+        if number != 4:
+            write(tmp_path / "plans" / "deep" / f"{number}.bmp", number, 2)
+    write(tmp_path / "plans" / "odd.png", 20, 2)
+    kinds = load(tmp_path / "photos", tmp_path / "plans")
+    check_pairs(kinds, 9)
+    assert kinds.names == ("photos", "plans")
+
+
+def test_a_picture_that_cannot_be_read_takes_its_partner_along(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(1, 11):
+        for which, folder in enumerate(("A", "B"), 1):
+            write(tmp_path / folder / f"{number:02}.png", number, which)
+    (tmp_path / "A" / "03.png").write_bytes(b"no picture")
+    (tmp_path / "B" / "07.png").write_bytes(b"no picture")
+    kinds = load(tmp_path)
+    check_pairs(kinds, 8)
+    assert kinds.before is not None and not {3, 7} & {*numbers(kinds.before)}
+
+
+def test_pictures_twice_as_wide_as_high_are_pairs(tmp_path: Path) -> None:
+    for number in range(1, 9):
+        both = Image.new("RGB", (40, 20), (10 * number, 0, 100))
+        both.paste((10 * number, 0, 200), (20, 0, 40, 20))
+        both.save(tmp_path / f"{number}.png")
+    check_pairs(load(tmp_path), 8)
+    for file in tmp_path.iterdir():
+        Image.open(file).resize((60, 20), Image.Resampling.NEAREST).save(file)
+    with pytest.raises(UsageError, match="cannot be told apart"):
+        load(tmp_path)
+    check_pairs(load(tmp_path, side_by_side=True), 8)
+
+
+def test_facades_go_from_the_plan_to_the_photograph(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for number in range(1, 5):
+            both = Image.new("RGB", (40, 20), (10 * number, 0, 100))
+            both.paste((10 * number, 0, 200), (20, 0, 40, 20))
+            (tmp_path / "facades" / split).mkdir(parents=True, exist_ok=True)
+            both.save(tmp_path / "facades" / split / f"{number}.png")
+    kinds = load("facades", root=tmp_path)
+    assert kinds.before is not None and kinds.held_before is not None
+    assert kind(kinds.before) == kind(kinds.held_before) == {2} and kind(kinds.after) == {1}
+    assert len(kinds.after) == len(kinds.held_after) == 4
+    turned = load("facades", root=tmp_path, direction="AtoB")
+    assert turned.before is not None and kind(turned.before) == {1}
+
+
+def test_a_test_part_is_held_out(tmp_path: Path) -> None:
+    for number in range(1, 7):
+        for which, letter in enumerate("AB", 1):
+            write(tmp_path / f"train{letter}" / f"{number}.png", number, which)
+            write(tmp_path / f"test{letter}" / f"{number}.png", number + 10, which)
+    kinds = load(tmp_path)
+    assert {*numbers(kinds.after)} == {*range(1, 7)} and {*numbers(kinds.held_after)} == {*range(11, 17)}
+    check_pairs(kinds, 12)
+
+
+def test_without_pairs_any_two_folders_do(tmp_path: Path) -> None:
+    for number in range(1, 13):
+        write(tmp_path / "A" / f"{number}.png", number, 1)
+        if number < 6:
+            write(tmp_path / "B" / f"other-{number}.png", number, 2)
+    kinds = load(tmp_path, paired=False)
+    assert kinds.before is not None and kinds.held_before is not None
+    assert len(kinds.before) + len(kinds.held_before) == 12 and len(kinds.after) + len(kinds.held_after) == 5
+    assert not {*numbers(kinds.after)} & {*numbers(kinds.held_after)}
+    with pytest.raises(UsageError, match="no picture of the one kind has the name") as caught:
+        load(tmp_path)
+    assert "other-1" in caught.value.message and "cyclegan" in (caught.value.hint or "")
+
+
+def test_a_task_takes_photographs_alone(tmp_path: Path) -> None:
+    for number in range(1, 11):
+        write(tmp_path / f"{number}.png", number, 1)
+    kinds = load(tmp_path, task=True, held_out=0.2)
+    assert kinds.before is None and len(kinds.after) == 8 and len(kinds.held_after) == 2
+
+
+def test_what_cannot_be_told_apart_is_shown_beside_what_is_expected(tmp_path: Path) -> None:
+    for folder in ("one", "two", "three"):
+        write(tmp_path / folder / "1.png", 1, 1)
+    with pytest.raises(UsageError) as caught:
+        load(tmp_path)
+    assert "one/  1 pictures" in caught.value.message and "trainA/x.jpg" in (caught.value.hint or "")
+    with pytest.raises(UsageError, match="3 times"):
+        load(tmp_path, tmp_path, tmp_path)
+
+
+def test_pairs_together_keep_both(tmp_path: Path) -> None:
+    for number in range(1, 6):
+        for which, folder in enumerate(("A", "B"), 1):
+            write(tmp_path / folder / f"{number}.png", number, which)
+    kinds = load(tmp_path)
+    assert kinds.before is not None
+    both = pairs.together(kinds.before, kinds.after)
+    assert both.shape == (6, SIZE, SIZE)
+    assert torch.equal(both.pictures[:, :3], kinds.before.pictures) and torch.equal(
+        both.pictures[:, 3:], kinds.after.pictures
+    )
+    assert both.fingerprint not in {kinds.before.fingerprint, kinds.after.fingerprint}
+    assert both.fingerprint != pairs.together(kinds.after, kinds.before).fingerprint
