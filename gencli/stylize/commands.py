@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 app = art("gencli.stylize")
 
 LARGEST_DRAWN = 1024  # pixels: examples for larger results are enlarged
-AT_ONE_LOOK = {"size", "strength", "style_weight", "style_scale", "keep_color", "tile"}  # what it knows, too
+AT_ONE_LOOK = {"size", "strength", "style_weight", "style_scale", "keep_color", "tile", "sketch"}  # what it knows, too
 
 Pictures = Annotated[
     list[str],
@@ -129,7 +129,7 @@ def sample(
         wanted = _Looks(model, mask or [], strict, skip_existing, output, format, max_pixels or DEFAULT_MAX_PIXELS)
         _at_one_look(console, pictures, style, options, filming, common, wanted)
         return
-    given = [spelling(name) for name in sorted(filming.given)]
+    given = [spelling(name) for name in sorted({*filming.given, *({"sketch"} & options.given)})]
     given += [flag for flag, there in (("--strict", strict), ("--skip-existing", skip_existing)) if there]
     if given:
         raise UsageError(f"{given[0]} is for painting at one look", "add --fast or --model NAME")
@@ -221,7 +221,7 @@ def _at_one_look(
     if wanted.model:
         network = painting.load(wanted.model, runtime)
     else:
-        any_style = bool(wanted.masks) or "style_scale" in options.given
+        any_style = bool(wanted.masks) or bool({"style_scale", "sketch"} & options.given)
         network, wishes = painting.knowing(wishes, runtime, any_style=any_style)
         by_name = isinstance(network, painting.Trained)
 
@@ -229,6 +229,7 @@ def _at_one_look(
         size = min(options.size, LARGEST_DRAWN) if str(source).startswith("@") else None
         return images.load(source, size=size, max_pixels=wanted.max_pixels)
 
+    options = _for_frames(options) if film and not by_name else options
     look = network.look(wishes, options, wanted.masks, read)
     suffix = "-".join(wishes if by_name else map(images.stem, wishes)) or network.config["styles"][0]
     record = {"model": network.name, "styles": wishes, "size": options.size, "strength": options.strength}
@@ -321,6 +322,11 @@ def _paint_all(
             bar.update(done, len(jobs))
     if failed and (wanted.strict or failed == len(jobs)):
         raise GencliError(f"{failed} of {len(jobs)} pictures could not be painted", "see the warnings above")
+
+
+def _for_frames(options: StylizeOptions) -> StylizeOptions:
+    """Without large forms, where they are not asked for: settled for each frame anew they would flicker."""
+    return options if "sketch" in options.given else StylizeOptions.build({**options.named(), "sketch": 0})
 
 
 @app.command()
