@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 app = art("gencli.stylize")
 
 LARGEST_DRAWN = 1024  # pixels: examples for larger results are enlarged
-AT_ONE_LOOK = {"size", "strength", "style_weight", "style_scale", "keep_color", "tile"}  # what it knows, too
+AT_ONE_LOOK = {"size", "strength", "style_weight", "style_scale", "keep_color", "tile", "sketch"}  # what it knows, too
 
 Pictures = Annotated[
     list[str],
@@ -129,7 +129,7 @@ def sample(
         errand = Errand("painting", output, format, strict, skip_existing, max_pixels or DEFAULT_MAX_PIXELS)
         _at_one_look(console, pictures, style, options, filming, common, errand, model, mask or [])
         return
-    given = [spelling(name) for name in sorted(filming.given)]
+    given = [spelling(name) for name in sorted({*filming.given, *({"sketch"} & options.given)})]
     given += [flag for flag, there in (("--strict", strict), ("--skip-existing", skip_existing)) if there]
     if given:
         raise UsageError(f"{given[0]} is for painting at one look", "add --fast or --model NAME")
@@ -205,7 +205,7 @@ def _at_one_look(
     if model:
         network = painting.load(model, runtime)
     else:
-        any_style = bool(masks) or "style_scale" in options.given
+        any_style = bool(masks) or bool({"style_scale", "sketch"} & options.given)
         network, wishes = painting.knowing(wishes, runtime, any_style=any_style)
         by_name = isinstance(network, painting.Trained)
 
@@ -213,6 +213,7 @@ def _at_one_look(
         size = min(options.size, LARGEST_DRAWN) if str(source).startswith("@") else None
         return images.load(source, size=size, max_pixels=errand.max_pixels)
 
+    options = _for_frames(options) if film and not by_name else options
     look = network.look(wishes, options, masks, read)
     suffix = "-".join(wishes if by_name else map(images.stem, wishes)) or network.config["styles"][0]
     record = {"model": network.name, "styles": wishes, "size": options.size, "strength": options.strength}
@@ -220,6 +221,11 @@ def _at_one_look(
         errand.film(console, contents[0], look, filming, suffix, record, options.to_dict())
     else:
         errand.pictures(console, contents, look, read, suffix, record)
+
+
+def _for_frames(options: StylizeOptions) -> StylizeOptions:
+    """Without large forms, where they are not asked for: settled for each frame anew they would flicker."""
+    return options if "sketch" in options.given else StylizeOptions.build({**options.named(), "sketch": 0})
 
 
 @app.command()

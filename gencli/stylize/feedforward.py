@@ -160,13 +160,17 @@ class Painter(nn.Module):
         """Photographs whose colours were moved towards the styles', as far as such shares let a painting come."""
         if not self.form.layers:
             return pictures
-        colors, shares, mean_wanted, root = map(precisely, (pictures.flatten(2), shares, self.mean, self.root))
+        colors = widened(pictures.flatten(2))
+        mean, covariance = spread(precisely(colors))
+        shares, mean_wanted, root = map(precisely, (shares, self.mean, self.root))
         strength = (1 - shares[:, 0]).clamp_min(1e-3)
-        mean, covariance = spread(colors)
         maps = transport(covariance[:, None], root, FLAT)  # (N, S, 3, 3)
         wanted = shares[:, 1:] / strength[:, None]
-        moved = torch.einsum("ns,nsij->nij", wanted, maps) @ (colors - mean) + (wanted @ mean_wanted)[..., None]
-        come = (1 / (1 + content_weight(strength)))[:, None, None]
+        there = torch.einsum("ns,nsij->nij", wanted, maps)
+        offset = (wanted @ mean_wanted)[..., None] - there @ mean
+        come = (1 / (1 + content_weight(strength)))[:, None, None].to(colors)
+        with torch.autocast(colors.device.type, enabled=False):
+            moved = torch.baddbmm(offset.to(colors), there.to(colors), colors)
         return torch.lerp(colors, moved, come).view_as(pictures).to(pictures).clamp(0, 1)
 
     def found(self, encoder: Seer | None, given: Tensor, shares: Tensor, draw: torch.Generator | None = None) -> Tensor:

@@ -30,6 +30,8 @@ from gencli.stylize.options import StylizeOptions
 MORE_STEPS = 1.25  # a size half as large takes so many times the steps,
 SETTLED = 24  # but no more than follow from so many at the full size: the large forms stand by then, and a small
 # picture that is finished further is further from what the large one ends as
+SKETCHED = 256  # pixels of the longest side at which large forms are settled for a network to paint the rest, at most,
+LATER = 3 / 8  # in such a share of the steps there are at half of it
 
 
 def stylize(
@@ -87,6 +89,25 @@ def stylize(
         smaller, done = scale, done + steps * side**2
     assert painted is not None
     return canvas.render(painted)
+
+
+def sketch(canvas: Canvas, backbone: Backbone, options: StylizeOptions) -> Tensor | None:
+    """The large forms alone, (1, 3, h, w): the picture optimised at half of its size or `SKETCHED` pixels, if that is
+    less, in `options.sketch` steps, and from `SKETCHED` on fewer after as many at half of that. None where the picture
+    is too thin to be looked at so small, or no steps are wanted."""
+    side = min(options.size // 2, SKETCHED)
+    plan = [(side // 2, 1.0), (side, LATER)] if side == SKETCHED else [(side, 1.0)]
+    wanted = weights(options, len(canvas.styles))
+    painted = smaller = None
+    for longest, share in plan:
+        if not canvas.holds(longest) or not options.sketch:
+            continue
+        scale = canvas.at(longest)
+        objective = Objective(backbone, scale.content, scale.styles, wanted, scale.masks)
+        start = scale.content if painted is None or smaller is None else canvas.enlarge(painted, smaller, scale)
+        steps = max(1, round(share * options.sketch))
+        painted, smaller = descend(objective, start, steps, LBFGS, lambda *_: None, scale.free), scale
+    return painted
 
 
 def schedule(options: StylizeOptions) -> list[tuple[int, int]]:

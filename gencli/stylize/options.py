@@ -54,6 +54,10 @@ class StylizeOptions(Comparing):
     optimizer: Annotated[str, Flag("How the picture is improved.", choices=("lbfgs", "adam", "sgd"))] = "lbfgs"
     init: Annotated[str, Flag("What to start from.", choices=("content", "noise", "style"))] = "content"
     iterations: Annotated[int, Flag("Most steps at the full size; smaller sizes take more.", 1)] = 18
+    sketch: Annotated[
+        int,
+        Flag("At one look in any style: steps by which the large forms are settled first, on a small picture.", 0),
+    ] = 16
     start_size: Annotated[int, Flag("Longest side to begin with, doubled up to --size.", 16)] = 128
     tile: Annotated[
         int | None, Flag("Work in tiles of this side: less memory, same picture.", 64, shown_default="whole")

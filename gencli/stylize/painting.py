@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -18,14 +18,17 @@ from gencli.core import backbones, color, store
 from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, free_memory, memory_format
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.images import Picture, Source, loaded
+from gencli.core.images import Picture, Source, loaded, resize
+from gencli.core.options import spelling
+from gencli.stylize import optimize
 from gencli.stylize.arbitrary import AnyStyle
 from gencli.stylize.canvas import Canvas
 from gencli.stylize.feedforward import Form, Painter
-from gencli.stylize.options import ANY_STYLE, StyleTraining, StylizeOptions
+from gencli.stylize.options import ANY_STYLE, Comparing, StyleTraining, StylizeOptions
 from gencli.stylize.whitening import Looks, Wish, look_at
 
 TILE = 512  # where the whole does not fit
+STROKES = 0.5  # share of what is fine that the network draws over large forms; the rest is the photograph's
 MAPS = 10  # feature maps of a painter at full size that are there at once, of the first width, as measured
 
 Look: TypeAlias = Callable[[Picture], Image.Image]
@@ -55,8 +58,9 @@ class Trained:
     ) -> Look:
         """What paints photographs in so much of the styles of those names. Raises UsageError as `shares` does, and for
         what this network cannot do."""
-        if masks or "style_scale" in options.given:
-            flag = "--mask" if masks else "--style-scale"
+        only = ["--mask"] if masks else [spelling(name) for name in sorted({"style_scale", "sketch"} & options.given)]
+        if only:
+            flag = only[0]
             raise UsageError(f"{flag} is not for painters of some styles", "leave it out, or choose one of any style")
         return partial(self.painted, shares=self.shares(wishes, options.strength), options=options)
 
@@ -95,11 +99,13 @@ class Trained:
 
 @dataclass(frozen=True)
 class AnyTrained:
-    """A network for any style in evaluation mode, with what it sees with, and its `config.json`."""
+    """A network for any style in evaluation mode, with what it sees with, what large forms are compared in, and its
+    `config.json`."""
 
     name: str
     net: AnyStyle
     encoder: Backbone
+    comparing: Backbone
     config: dict[str, Any]
     runtime: Runtime
 
@@ -162,7 +168,21 @@ class AnyTrained:
                     made = made + region * paint(alone, region[0])
             else:
                 made = paint([weight / sum(weights) for weight in weights])
-        return canvas.render(made)
+        forms = optimize.sketch(canvas, self.comparing, self._as_learnt(options, weights))
+        return canvas.render(made if forms is None else drawn_over(forms, made, scale.content, options.strength))
+
+    def _as_learnt(self, options: StylizeOptions, weights: Sequence[float]) -> StylizeOptions:
+        """Options by which a picture is compared with styles of such weights as it was when the network learnt."""
+        learnt = StyleTraining.from_dict(self.config["options"])
+        return options.replace(**_compared(learnt), style_weight=tuple(weights))
+
+
+def drawn_over(forms: Tensor, painted: Tensor, photograph: Tensor, strength: float) -> Tensor:
+    """Large forms (1, 3, h, w), and in between what is finer in a painted picture and in the photograph (1, 3, H, W),
+    half of each; of the photograph less, the more is asked of the style."""
+    fine = STROKES * painted + (1 - STROKES) * (1 - strength) * photograph
+    small, size = ((one.shape[-2], one.shape[-1]) for one in (forms, painted))
+    return (resize(forms, size) + fine - resize(resize(fine, small), size)).clamp(0, 1)
 
 
 def _tile(form: Form, pictures: Tensor, runtime: Runtime) -> int | None:
@@ -188,7 +208,13 @@ def load(which: str, runtime: Runtime | None = None) -> Trained | AnyTrained:
     if isinstance(net, Painter):
         encoder = _encoder(options, runtime) if net.form.layers else None
         return Trained(found.name, net, encoder, found.config, runtime)
-    return AnyTrained(found.name, net, _encoder(options, runtime), found.config, runtime)
+    comparing = optimize.load_backbone(StylizeOptions(**_compared(options)), runtime)
+    return AnyTrained(found.name, net, _encoder(options, runtime), comparing, found.config, runtime)
+
+
+def _compared(learnt: StyleTraining) -> dict[str, Any]:
+    """The options by which pictures were compared when a network learnt."""
+    return {item.name: getattr(learnt, item.name) for item in fields(Comparing)}
 
 
 def _encoder(options: StyleTraining, runtime: Runtime) -> Backbone:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import platform
 import stat
@@ -103,6 +104,28 @@ def test_a_cpu_that_computes_bf16_does_where_it_is_worth_it(
     assert device.start("cpu", "fp32", mixed=True).dtype == torch.float32
     monkeypatch.delattr(torch.cpu, "_is_avx512_bf16_supported")
     assert device.start("cpu", mixed=True).dtype == torch.float32
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="of Linux")
+def test_cudas_libraries_are_given_back_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps = """\
+7f0000000000-7f0000200000 r-xp 00001000 08:01 42 /site/nvidia/libcublasLt.so.13
+7f0000200000-7f0000300000 r--p 00001000 08:01 42 /site/nvidia/libcublasLt.so.13
+7f0000300000-7f0000400000 rw-p 00001000 08:01 42 /site/nvidia/libcublasLt.so.13
+7f0000400000-7f0000500000 r-xp 00001000 08:01 43 /site/torch/lib/libtorch_cpu.so
+7f0000500000-7f0000600000 rw-p 00000000 00:00 0
+7f0000600000-7f0000601000 r-xp 00000000 08:01 44 /site/torch/lib/libtorch_cuda.so
+"""
+    told: list[tuple[int, int, int]] = []
+
+    class Libc:
+        def madvise(self, first: ctypes.c_void_p, length: ctypes.c_size_t, advice: int) -> None:
+            told.append((first.value or 0, length.value, advice))
+
+    monkeypatch.setattr(Path, "read_text", lambda *_, **__: maps)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: Libc())
+    device._give_back_cuda()
+    assert told == [(0x7F0000000000, 0x200000, 4), (0x7F0000600000, 0x1000, 4)]
 
 
 # ------------------------------------------------------------------ memory layout

@@ -14,8 +14,9 @@ from PIL import Image
 from gencli.core import store
 from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, UsageError
+from gencli.core.images import resize
 from gencli.stylize import StyleTraining, StylizeOptions, restyle, train
-from gencli.stylize.painting import AnyTrained, Trained, knowing, load
+from gencli.stylize.painting import AnyTrained, Trained, drawn_over, knowing, load
 
 Blots = Callable[..., Image.Image]
 CPU = Runtime(torch.device("cpu"))
@@ -105,6 +106,31 @@ def test_restyle_paints_in_the_style_of_any_picture(any_style: AnyTrained, tmp_p
     assert np.abs(none - array(photograph)).max() <= 1
     tiles = array(restyle(photograph, {one: 1.0}, model=any_style, options=options.replace(tile=64)))
     assert np.abs(tiles - made).max() <= 1
+
+
+def test_large_forms_are_settled_first(any_style: AnyTrained, both: Trained, tmp_path: Path, blots: Blots) -> None:
+    photograph, one = blots(64, 50, 30), str(tmp_path / "one.png")
+
+    def made(steps: int) -> Any:
+        options = StylizeOptions(size=64, strength=0.8, sketch=steps)
+        return array(restyle(photograph, {one: 1.0}, model=any_style, options=options))
+
+    assert np.abs(made(4) - made(0)).mean() > 2
+    assert np.array_equal(made(4), made(4))
+    with pytest.raises(UsageError, match="--sketch is not for painters"):
+        both.look({"one": 1.0}, StylizeOptions.build({"sketch": 3}))
+
+
+def test_over_large_forms_only_what_is_fine_is_drawn() -> None:
+    draw = torch.Generator().manual_seed(1)
+    sizes = (16, 20), (64, 80), (64, 80)
+    forms, painted, photograph = (0.3 + 0.4 * torch.rand(1, 3, *size, generator=draw) for size in sizes)
+    made = drawn_over(forms, painted, photograph, 0.5)
+    assert made.shape == painted.shape
+    small, back = resize(made, (16, 20)), resize(resize(forms, (64, 80)), (16, 20))
+    assert (small - back).abs().mean() < 0.1 * (small - resize(painted, (16, 20))).abs().mean()
+    flat = torch.full_like(painted, 0.5)
+    torch.testing.assert_close(drawn_over(forms, flat, flat, 0.5), resize(forms, (64, 80)), atol=1e-5, rtol=0)
 
 
 def test_masks_say_where_a_style_is_painted(any_style: AnyTrained, tmp_path: Path, blots: Blots) -> None:
