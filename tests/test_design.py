@@ -135,7 +135,8 @@ def test_every_option_does_something(path: Path) -> None:
     within = {id(node) for one in checks for node in ast.walk(one)}
     lines = [node for one in classes for node in one.body if isinstance(node, ast.AnnAssign)]
     flags = {ast.unparse(line.target) for line in lines if "Flag(" in ast.unparse(line.annotation)}
-    near = [other for other in FILES if other.parent in {path.parent, PACKAGE / "core", PACKAGE}]
+    rooms = {path.relative_to(PACKAGE).parts[0], "core"}
+    near = [other for other in FILES if other.parent == PACKAGE or other.relative_to(PACKAGE).parts[0] in rooms]
     nodes = [node for other in near for node in ast.walk(tree(other)) if id(node) not in within]
     read = {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load)}
     named = [node for other in near if other != path for node in ast.walk(tree(other))]  # and then read by name

@@ -182,26 +182,30 @@ def _given(listing: Listing, split: Split) -> Listing:
 
 
 def _matched(listings: Sequence[Listing], sources: Sequence[_Kind]) -> list[Listing]:
-    """Those of the same name, in the same order."""
-    named = [
-        {_name(item, kind): item for item in listing.items} for listing, kind in zip(listings, sources, strict=True)
-    ]
-    both = sorted(named[0].keys() & named[1].keys())
-    if not both:
-        examples = [f"  {kind.name}: {', '.join([*one][:3])} …" for one, kind in zip(named, sources, strict=True)]
-        raise UsageError(
-            "no picture of the one kind has the name of one of the other; found\n" + "\n".join(examples),
-            "pairs have the same name in both folders; pictures that are no pairs are for --arch cyclegan",
-        )
-    return [Listing([one[name] for name in both]) for one in named]
+    """Those of the same path, or else of the same name, in the same order."""
+    named: list[dict[str, Item]] = []
+    for name in (_path, _stem):
+        each = zip(listings, sources, strict=True)
+        named = [{name(item, kind): item for item in listing.items} for listing, kind in each]
+        if both := sorted(named[0].keys() & named[1].keys()):
+            return [Listing([one[key] for key in both]) for one in named]
+    examples = [f"  {kind.name}: {', '.join([*one][:3])} …" for one, kind in zip(named, sources, strict=True)]
+    raise UsageError(
+        "no picture of the one kind has the name of one of the other; found\n" + "\n".join(examples),
+        "pairs have the same name in both folders; pictures that are no pairs are for --arch cyclegan",
+    )
 
 
-def _name(item: Item, kind: _Kind) -> str:
+def _path(item: Item, kind: _Kind) -> str:
     """A picture's path without its kind's folder and its ending."""
     path = PurePosixPath(item.path)
     if kind.label is not None:
         path = path.relative_to(kind.label)
     return str(path.with_suffix(""))
+
+
+def _stem(item: Item, kind: _Kind) -> str:
+    return PurePosixPath(item.path).stem
 
 
 def _same_rows(others: PictureSet, whole: PictureSet, part: PictureSet) -> PictureSet:

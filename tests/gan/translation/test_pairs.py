@@ -85,7 +85,7 @@ def test_pictures_twice_as_wide_as_high_are_pairs(tmp_path: Path) -> None:
         both.paste((10 * number, 0, 200), (20, 0, 40, 20))
         both.save(tmp_path / f"{number}.png")
     check_pairs(load(tmp_path), 8)
-    for file in tmp_path.iterdir():
+    for file in tmp_path.glob("*.png"):
         Image.open(file).resize((60, 20), Image.Resampling.NEAREST).save(file)
     with pytest.raises(UsageError, match="cannot be told apart"):
         load(tmp_path)
