@@ -58,7 +58,7 @@ def test_a_painter_paints_folders_and_skips_what_is_there(trained: Path, run_gen
     again = run_gencli(*command, "-o", "out/", "--skip-existing", "--strict")
     assert again.returncode == 1
     assert [Path(line).name for line in again.stdout.splitlines()] == ["p05-painting-other.png"]
-    assert "2 of 3 pictures could not be painted" in again.stderr
+    assert "2 of 3 pictures could not be made" in again.stderr
 
 
 def test_strength_mixture_and_tiles(trained: Path, run_gencli: RunGencli) -> None:
@@ -180,7 +180,7 @@ def test_films_are_painted_picture_by_picture(trained: Path, run_gencli: RunGenc
     ("arguments", "complaint"),
     [
         (("photos/p00.jpg", "--model", "both", "--temporal", "1"), "--temporal is for films"),
-        (("film.gif", "photos/p00.jpg", "--model", "both"), "a film is painted by itself"),
+        (("film.gif", "photos/p00.jpg", "--model", "both"), "film.gif is a film, which is made by itself"),
         (("film.gif", "--model", "both", "--strict"), "--strict is for pictures"),
         (("film.mp4", "@swirls"), "film.mp4: films are painted at one look"),
         (("photos/p00.jpg", "@swirls", "--fps", "3"), "--fps is for painting at one look"),

@@ -87,6 +87,7 @@ class Buffer:
         if not self.size:
             return new
         shown = []
+        self.kept = None if self.kept is None else self.kept.to(new)  # it comes back from a file on the CPU
         for picture in new.detach().split(1):
             if self.kept is None or len(self.kept) < self.size:
                 self.kept = picture if self.kept is None else torch.cat([self.kept, picture])
@@ -146,7 +147,9 @@ class TranslatorRecipe(Recipe):
             "referee": self.referee,
             "game": self.game,
             **{f"mean of {name}": mean for name, mean in self.means.items()},
-            **{f"buffer of {name}": buffer for name, buffer in self.buffers.items() if buffer.size},
+        }
+        self.own: Mapping[str, Stateful] = {
+            f"buffer of {name}": buffer for name, buffer in self.buffers.items() if buffer.size
         }
         self.luck = torch.Generator(runtime.device).manual_seed(generator(seed, 1).initial_seed())
         self.generators = {"luck": self.luck}

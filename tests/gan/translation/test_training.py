@@ -107,7 +107,7 @@ def test_stopped_and_resumed_is_bit_identical(tmp_path: Path, tiny: Any, make: A
     tensors: list[dict[str, Tensor]] = [{}, {}]
     for folder, found in zip((whole, parts), tensors, strict=True):
         state = read_state(folder)
-        pack({name: state[name] for name in ("modules", "optimizers", "generators", "extras")}, found)
+        pack({name: state[name] for name in ("modules", "optimizers", "generators", "extras", "own")}, found)
     assert tensors[0].keys() == tensors[1].keys()
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
     if make is cycle:
