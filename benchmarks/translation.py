@@ -36,9 +36,10 @@ from gencli.core.pictures import PictureSet
 from gencli.gan import losses
 from gencli.gan.options import BACKBONE, GanTraining
 from gencli.gan.translation import learning, pairs, trained
+from gencli.gan.translation.batches import Both
 from gencli.gan.translation.options import Translating, TranslatorTraining
 from gencli.gan.translation.tasks import Task, spoilt
-from gencli.gan.translation.training import Both, CycleRecipe, built, form, resemblance
+from gencli.gan.translation.training import CycleRecipe, built, form, resemblance
 
 TURNS, SIDE = 7, 256
 SHOWN = 6

@@ -225,7 +225,7 @@ def _at_one_look(
 
 def _for_frames(options: StylizeOptions) -> StylizeOptions:
     """Without large forms, where they are not asked for: settled for each frame anew they would flicker."""
-    return options if "sketch" in options.given else StylizeOptions.build({**options.named(), "sketch": 0})
+    return options if "sketch" in options.given else options.replace(sketch=0)
 
 
 @app.command()

@@ -19,19 +19,11 @@ from gencli.core.recipe import Batches, Progress, Result, TrainingOptions
 from gencli.core.stages import Stage, unwatched
 from gencli.gan.options import BACKBONE
 from gencli.gan.translation import pairs
+from gencli.gan.translation.batches import PairedBatches, UnpairedBatches, batches
 from gencli.gan.translation.options import KIND, TranslatorTraining
 from gencli.gan.translation.pairs import Kinds
 from gencli.gan.translation.tasks import Task
-from gencli.gan.translation.training import (
-    CycleRecipe,
-    PairedBatches,
-    PairedRecipe,
-    TranslatorRecipe,
-    UnpairedBatches,
-    batches,
-    built,
-    form,
-)
+from gencli.gan.translation.training import CycleRecipe, PairedRecipe, TranslatorRecipe, built, form
 
 STEPS_APART = 200  # of previews, at least: an epoch of few pictures is over in no time
 COMPARED = 500  # pictures of the wanted kind, to which what is made is compared as a set

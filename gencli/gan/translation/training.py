@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -17,13 +17,14 @@ from gencli.core.checkpoint import Stateful
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.images import grid, to_pillow
 from gencli.core.metrics import Likeness
-from gencli.core.pictures import Augmentation, PictureBatches, PictureSet, in_order
+from gencli.core.pictures import PictureSet, in_order
 from gencli.core.recipe import Recipe, level_and_down, up_and_down
 from gencli.core.tensors import halved
 from gencli.gan import losses
 from gencli.gan.referee import Evidence, Referee
 from gencli.gan.training import Game, diversity, norms, optimizer
 from gencli.gan.translation import networks
+from gencli.gan.translation.batches import Both
 from gencli.gan.translation.networks import Translation, Translator
 from gencli.gan.translation.options import TranslatorTraining
 from gencli.gan.translation.tasks import Task, spoilt
@@ -33,45 +34,6 @@ SHOWN = 6  # held-out pictures in a preview
 MEASURED = 64  # and those that are measured, at most
 WARM_UP = 0.02  # share of the training in which the rate rises, along a cosine
 QUICK = (32, 64, 128, 128)
-
-
-@dataclass(frozen=True)
-class Both:
-    """A step's pictures of both kinds, (N, 3, H, W) in [0, 1]."""
-
-    before: Tensor
-    after: Tensor
-
-
-class PairedBatches:
-    """Pairs, both cut out and mirrored alike; with a task, targets alone, of which the inputs are made."""
-
-    def __init__(self, pictures: PictureBatches, task: Task | None, seed: int) -> None:
-        self.pictures, self.task, self.seed = pictures, task, seed
-
-    def __len__(self) -> int:
-        return len(self.pictures)
-
-    def batch(self, epoch: int, index: int) -> Both:
-        found = self.pictures.batch(epoch, index).pictures
-        if self.task is None:
-            return Both(found[:, :3], found[:, 3:])
-        draw = generator(self.seed, 5, epoch, index * self.pictures.world_size + self.pictures.rank)
-        return Both(spoilt(self.task, found, draw), found)
-
-
-class UnpairedBatches:
-    """Both kinds, each in an order of its own; of the kind that has fewer, pictures come more often."""
-
-    def __init__(self, before: PictureBatches, after: PictureBatches) -> None:
-        self.both = before, after
-
-    def __len__(self) -> int:
-        return max(map(len, self.both))
-
-    def batch(self, epoch: int, index: int) -> Both:
-        step = epoch * len(self) + index
-        return Both(*(kind.batch(*divmod(step, len(kind))).pictures for kind in self.both))
 
 
 class Buffer:
@@ -413,22 +375,6 @@ def resemblance(backbone: Backbone, made: Tensor, wanted: Tensor) -> dict[str, f
         for one, other in zip(made.split(8), wanted.split(8), strict=True)
     ]
     return {"l1": float((made - wanted).abs().mean()), "perceptual": float(torch.cat(found).mean())}
-
-
-def batches(pictures: PictureSet, options: TranslatorTraining, runtime: Runtime, seed: int) -> PictureBatches:
-    """Squares of the pictures, cut out of them where they are larger."""
-    share = (options.size / pictures.shape[-1]) ** 2
-    augmentation = Augmentation(flip=options.flip, scale=(share, share) if share < 1 else None, ratio=(1.0, 1.0))
-    return PictureBatches(
-        pictures,
-        options.batch_size,
-        seed,
-        augmentation,
-        options.size,
-        runtime.device,
-        runtime.rank,
-        runtime.world_size,
-    )
 
 
 def form(options: TranslatorTraining) -> Translation:

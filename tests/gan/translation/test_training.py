@@ -21,9 +21,11 @@ from gencli.core.tensors import pack
 from gencli.gan.options import GanTraining
 from gencli.gan.translation import learning, pairs
 from gencli.gan.translation import training as translation
+from gencli.gan.translation.batches import Both, PairedBatches, UnpairedBatches, batches
 from gencli.gan.translation.networks import Translation
 from gencli.gan.translation.options import Translating, TranslatorTraining
-from gencli.gan.translation.training import Both, Buffer, CycleRecipe, PairedRecipe, TranslatorRecipe
+from gencli.gan.translation.tasks import Task
+from gencli.gan.translation.training import Buffer, CycleRecipe, PairedRecipe, TranslatorRecipe
 
 CPU = Runtime(torch.device("cpu"))
 TINY: dict[str, Any] = {
@@ -57,17 +59,15 @@ def paired(backbone: Backbone, **changes: Any) -> tuple[TranslatorRecipe, Any]:
         learnt = held = RED
     else:
         learnt = held = pairs.together(RED, BLUE)
-    task = translation.Task.parse(options.task) if options.task else None
-    order = translation.PairedBatches(translation.batches(learnt, options, CPU, 1), task, 1)
+    task = Task.parse(options.task) if options.task else None
+    order = PairedBatches(batches(learnt, options, CPU, 1), task, 1)
     return PairedRecipe(nets, options, backbone, held, CPU, 1), order
 
 
 def cycle(backbone: Backbone, **changes: Any) -> tuple[TranslatorRecipe, Any]:
     options = TranslatorTraining(**{**TINY, "arch": "cyclegan", **changes})
     nets = dict(translation.built(translation.form(options), ["there", "back"], 1))
-    order = translation.UnpairedBatches(
-        translation.batches(RED, options, CPU, 1), translation.batches(OTHERS, options, CPU, 2)
-    )
+    order = UnpairedBatches(batches(RED, options, CPU, 1), batches(OTHERS, options, CPU, 2))
     return CycleRecipe(nets, options, backbone, (RED, OTHERS), None, CPU, 1), order
 
 
@@ -222,11 +222,11 @@ def test_judges_learn_nothing_while_translators_do(tiny: Any) -> None:
 def test_of_fewer_pictures_each_comes_more_often() -> None:
     options = TranslatorTraining(**{**TINY, "batch_size": 1})
     many, few = blobs(12, 0, 1, size=32), blobs(9, 2, 7, size=32)
-    order = translation.UnpairedBatches(*(translation.batches(kind, options, CPU, 1) for kind in (many, few)))
+    order = UnpairedBatches(*(batches(kind, options, CPU, 1) for kind in (many, few)))
     assert len(order) == 12
-    batches = [order.batch(epoch, index) for epoch in range(3) for index in range(12)]
+    found = [order.batch(epoch, index) for epoch in range(3) for index in range(12)]
     for side, count, times in (("before", 12, 3), ("after", 9, 4)):
-        seen = [getattr(batch, side).numpy().tobytes() for batch in batches]
+        seen = [getattr(batch, side).numpy().tobytes() for batch in found]
         assert len({*seen[:count]}) == len({*seen}) == count
         assert all(seen.count(one) == times for one in seen)
 
