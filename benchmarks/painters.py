@@ -1,6 +1,7 @@
 """How fast painters are beside the published network, and how near they come to what optimisation finds.
 
     python benchmarks/painters.py --data PHOTOS --minutes 40 --keep FOLDER          # trains both, 40 minutes each
+    python benchmarks/painters.py --data PHOTOS --steps 400                         # or as many steps
     python benchmarks/painters.py --model swirls --style @swirls                    # one that is there already
     python benchmarks/painters.py --parts quality --fast --style @ink --style a.jpg # whichever --fast would take
     python benchmarks/painters.py --parts speed
@@ -9,8 +10,8 @@
 it is in public, the same of gencli's layers, and gencli's own paint the same picture in turns; the ratio is the median
 of the turns'.
 
-**Quality.** Both are trained with the same loss on the same pictures for as long, and then paint photographs that they
-have not seen, which `gencli stylize` paints too.
+**Quality.** Both are trained with the same loss on the same pictures, for as long or for as many steps, and then paint
+photographs that they have not seen, which `gencli stylize` paints too.
 
     style      distance from the style, 1 for the photograph: mean and covariance of the features of five layers
     gram       the same by Gram matrices
@@ -145,17 +146,16 @@ def quality(given: argparse.Namespace, scorers: dict[str, Comparison], runtime: 
                 if given.keep:
                     given.keep.mkdir(parents=True, exist_ok=True)
                     to_pillow(made).save(given.keep / f"{label.replace(' ', '-')}.png")
-    mine = given.model or ("fast" if given.fast else "gencli")
     for which, scorer in enumerate(scorers):
         means = {
             name: [statistics.mean(row[which][part] for row in rows) for part in range(2)]
             for name, rows in found.items()
         }
         for other, asked in (("published", ASKED_PUBLISHED), ("optimised", ASKED_OPTIMISED)):
-            if other in means:
-                ratio, content = (a / b for a, b in zip(means[mine], means[other], strict=True))
+            for name in means.keys() - {"published", "optimised"} if other in means else ():
+                ratio, content = (a / b for a, b in zip(means[name], means[other], strict=True))
                 said = f"style distance × {ratio:.2f}, asked <= {asked:g}; content distance × {content:.2f}"
-                print(f"beside {other}, as {scorer} sees it: {said}")
+                print(f"{name} beside {other}, as {scorer} sees it: {said}")
 
 
 def makers(
@@ -167,15 +167,19 @@ def makers(
         network, wishes = painting.knowing({style: 1.0}, runtime)
         rivals["fast"] = painter(network, wishes, given.size)
     elif given.model:
-        network = painting.load(given.model, runtime)
-        rivals[given.model] = painter(
-            network, {style if isinstance(network, AnyTrained) else images.stem(style): 1.0}, given.size
-        )
+        for name in given.model:
+            network = painting.load(name, runtime)
+            wanted = style if isinstance(network, AnyTrained) else images.stem(style)
+            rivals[network.name] = painter(network, {wanted: 1.0}, given.size)
     else:
+        how_long = {"steps": given.steps} if given.steps else {"minutes": given.minutes}
         for name, preset in RIVALS.items():
-            plan = StyleTraining.build({"minutes": given.minutes}, preset)
+            plan = StyleTraining.build(how_long, preset)
             trained = f"{name}-{images.stem(style)}"
-            learning.train([style], trained, plan, data=given.data, data_root=given.data_root, seed=1, runtime=runtime)
+            made = learning.train(
+                [style], trained, plan, data=given.data, data_root=given.data_root, seed=1, runtime=runtime
+            )
+            print(f"{trained}: {made.steps:,} steps", flush=True)
             rivals[name] = painter(painting.load(trained, runtime), {images.stem(style): 1.0}, given.size)
     slow = StylizeOptions(size=given.size)
     backbone = load_backbone(slow, runtime)
@@ -211,11 +215,16 @@ def main() -> None:
     parser.add_argument("--parts", default="speed,quality", help="of these")
     parser.add_argument("--style", action="append", help="repeatable; @swirls without")
     parser.add_argument("--scorer", action="append", default=[], help="another network to measure with; repeatable")
-    parser.add_argument("--model", help="a painter of that style; trained anew without, and the published one too")
+    parser.add_argument(
+        "--model",
+        action="append",
+        help="a painter of that style, repeatable; without, two are trained, the published network and gencli's",
+    )
     parser.add_argument("--fast", action="store_true", help="of each style what `gencli stylize --fast` would take")
     parser.add_argument("--data", action="append", default=[], help="photographs to train on; the drawn ones without")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--minutes", type=float, default=40.0, help="of each training")
+    parser.add_argument("--steps", type=int, help="of each, in place of minutes: both learn from the same pictures")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--keep", type=Path, help="a folder for the pictures")

@@ -3,6 +3,7 @@
     python benchmarks/translation.py --parts steps
     python benchmarks/translation.py --parts pairs --data facades --data-root DATA --minutes 40 --keep sheet.png
     python benchmarks/translation.py --parts pairs --data PHOTOS --task colorize --size 64 --minutes 30
+    python benchmarks/translation.py --parts kinds --attribute glasses --size 64 --minutes 30
 
 **Steps.** A step of the textbook's CycleGAN at 256 pixels, by gencli and in the plain way: contiguous memory, a pass
 for each picture and each verdict, and judges that gather gradients while translators learn. Both take the same pictures
@@ -13,6 +14,11 @@ nothing: the mean of the targets it learnt from, and the input itself.
 
     l1            mean absolute difference of values in [0, 1]
     perceptual    squared difference in what a backbone sees, relative to how much that varies
+    colour        mean absolute difference of what is left without lightness, for --task colorize
+
+**Kinds.** CycleGAN learns to give drawn faces an attribute, and to take it away, from faces without it and others with
+it. A small network that has learnt from drawings which of them have it judges what is made; as these are drawn by code,
+it is also known what the same face looks like with it.
 """
 
 from __future__ import annotations
@@ -24,26 +30,32 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor
+from PIL import Image
+from torch import Tensor, nn
 
 from gencli.core import backbones
 from gencli.core.device import Runtime, generator, start
+from gencli.core.drawn import faces
 from gencli.core.images import grid, to_pillow
 from gencli.core.pictures import PictureSet
 from gencli.gan import losses
 from gencli.gan.options import BACKBONE, GanTraining
-from gencli.gan.translation import learning, pairs, trained
+from gencli.gan.translation import evaluation, learning, trained
 from gencli.gan.translation.batches import Both
 from gencli.gan.translation.options import Translating, TranslatorTraining
-from gencli.gan.translation.tasks import Task, spoilt
-from gencli.gan.translation.training import CycleRecipe, built, form, resemblance
+from gencli.gan.translation.tasks import spoilt
+from gencli.gan.translation.trained import TrainedTranslator
+from gencli.gan.translation.training import CycleRecipe, built, form
 
 TURNS, SIDE = 7, 256
 SHOWN = 6
-ASKED_TIMES, ASKED_SHARE = 1.25, 0.75
+ASKED_TIMES, ASKED_SHARE, ASKED_RIGHT = 1.25, 0.75, 0.85
 
 
 def steps(runtime: Runtime) -> None:
@@ -112,61 +124,153 @@ def plain(options: TranslatorTraining, batch: Both, runtime: Runtime) -> Callabl
 
 def of_pairs(given: argparse.Namespace, runtime: Runtime) -> None:
     """Train on pairs, and measure on those held out."""
-    options = TranslatorTraining(
-        minutes=given.minutes, size=given.size, task=given.task, **({"net": given.net} if given.net else {})
-    )
+    options = TranslatorTraining(minutes=given.minutes, size=given.size, task=given.task, **chosen(given))
     learning.train([given.data], "measured", options, data_root=given.data_root, seed=1, runtime=runtime)
     translator = trained.load("measured", runtime)
-    kinds = pairs.load(
-        [given.data], size=given.size, paired=True, task=given.task is not None, held_out=options.held_out,
-        root=given.data_root, seed=1,
-    )  # fmt: skip
-    wanted = kinds.held_after.spread(given.count).pictures.float().to(runtime.device) / 255
-    if given.task:
-        before = spoilt(Task.parse(given.task), wanted, generator(2))
-    else:
-        assert kinds.held_before is not None
-        before = kinds.held_before.spread(given.count).pictures.float().to(runtime.device) / 255
-    net = translator.way(reverse=False)
-    with torch.no_grad():
-        made = torch.cat([net(one) for one in before.split(1)])
-    mean = (kinds.after.pictures.float().mean(0) / 255).to(runtime.device).expand_as(wanted)
-    backbone = backbones.load(BACKBONE, pooling="average", device=runtime.device)
-    found = {
-        name: resemblance(backbone, some, wanted) for name, some in (("made", made), ("mean", mean), ("input", before))
-    }
-    print(f"{len(wanted)} held-out pairs of {given.size} pixels, {options.net}, {given.minutes:g} minutes")
-    for figure in ("l1", "perceptual"):
-        shares = ", ".join(
-            f"× {found['made'][figure] / found[other][figure]:.2f} of the {other}'s" for other in ("mean", "input")
-        )
-        numbers = "".join(f"{found[name][figure]:>10.4f}" for name in found)
-        print(f"{figure:<12}{numbers}  {shares}, asked <= {ASKED_SHARE:g}")
+    kinds = evaluation.compared(translator, None, given.data_root)
+    found = evaluation.evaluate(translator, kinds, given.count, seed=2)
+    count = min(given.count, len(kinds.held_after))
+    steps = translator.config["training"]["step"]
+    print(f"{count} held-out pairs of {given.size} pixels, {options.net}, {given.minutes:g} minutes, {steps:,} steps")
+    print(f"{'':<12}{'made':>10}{'mean':>10}{'input':>10}{'of the mean':>14}{'of the input':>14}")
+    for figure in ("l1", "perceptual", "colour"):
+        if figure in found:
+            made, mean, before = (found[figure + of] for of in ("", " of the mean", " of the input"))
+            shares = f"{made / mean:>13.2f}×{made / before:>13.2f}×"
+            print(f"{figure:<12}{made:>10.4f}{mean:>10.4f}{before:>10.4f}{shares}, asked <= {ASKED_SHARE:g}")
     if given.keep:
-        rows = torch.cat([part[:SHOWN] for part in (before, made, wanted)])
-        to_pillow(grid(rows.cpu(), columns=SHOWN)).save(given.keep)
+        wanted = of_set(kinds.held_after, runtime)
+        if kinds.held_before is None:
+            assert translator.task is not None
+            inputs = spoilt(translator.task, wanted, generator(2))
+        else:
+            inputs = of_set(kinds.held_before, runtime)
+        sheet(given.keep, [inputs, translated(translator, inputs), wanted])
+
+
+def of_kinds(given: argparse.Namespace, runtime: Runtime) -> None:
+    """Train on drawn faces without an attribute and others with it, and let one who knows it judge what is made."""
+    options = TranslatorTraining(arch="cyclegan", minutes=given.minutes, size=given.size, jitter=0.0, **chosen(given))
+    with tempfile.TemporaryDirectory() as folder:
+        kinds = []
+        for seed, has in ((1, False), (2, True)):
+            some = faces.paint(faces.pick_faces(given.count * 10, seed).switched(given.attribute, has), given.size)
+            kinds.append(Path(folder) / f"{given.attribute}-{has}")
+            kinds[-1].mkdir()
+            for number, pixels in enumerate(some):
+                Image.fromarray(pixels.transpose(1, 2, 0)).save(kinds[-1] / f"{number:05}.png")
+        learning.train([*map(str, kinds)], "measured", options, seed=1, runtime=runtime)
+    translator = trained.load("measured", runtime)
+    knows, known = knower(given.attribute, given.size, runtime)
+    print(f"{given.attribute}, {given.size} pixels, {options.net}, {given.minutes:g} minutes")
+    print(f"of drawings that it has not seen the judge knows {known:.1%}")
+    chosen_faces = faces.pick_faces(given.count, 3)
+    bare, dressed = (drawn(chosen_faces.switched(given.attribute, on), given.size, runtime) for on in (False, True))
+    differs = (bare - dressed).abs().amax(1, keepdim=True) > 0.02
+    for name, before, wanted, reverse in (("with", bare, dressed, False), ("without", dressed, bare, True)):
+        made = translated(translator, before, reverse=reverse)
+        again = translated(translator, made, reverse=not reverse)
+        right = float((knows(made) == (not reverse)).float().mean())
+        strangers = float((before - before.roll(1, 0)).abs().mean())
+        elsewhere = float((made - before).abs().mean(1, keepdim=True)[~differs].mean())
+        print(f"made {name}: judged right {right:.1%}, asked >= {ASKED_RIGHT:.0%}")
+        print(
+            f"    changed elsewhere {elsewhere:.4f}; there and back {apart(again, before):.4f}; others {strangers:.4f}"
+        )
+        print(f"    from its own drawing {apart(made, wanted):.4f}, before {apart(before, wanted):.4f}")
+        if given.keep:
+            sheet(given.keep.with_stem(f"{given.keep.stem}-{name}"), [before, made, again, wanted])
+
+
+def knower(attribute: str, size: int, runtime: Runtime) -> tuple[Callable[[Tensor], Tensor], float]:
+    """Who has learnt from drawings which of them have an attribute, and how often that is right."""
+    which = faces.ATTRIBUTES.index(attribute)
+
+    def half(seed: int, count: int) -> tuple[Tensor, Tensor]:
+        some = faces.pick_faces(count, seed)
+        some = replace(some, labels=some.labels.copy())
+        some.labels[:, which] = np.arange(count) % 2
+        return drawn(some, size, runtime), torch.from_numpy(some.labels[:, which]).to(runtime.device)
+
+    pictures, labels = half(4, 6000)
+    layers: list[nn.Module] = []
+    for before, after in itertools.pairwise((3, 24, 48, 96)):
+        layers += [nn.Conv2d(before, after, 4, 2, 1), nn.BatchNorm2d(after), nn.ReLU()]
+    net = nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(1)).to(runtime.device)
+    net(pictures[:2])
+    optimizer, draw = torch.optim.AdamW(net.parameters(), 2e-3, weight_decay=0.05), generator(5)
+    for _ in range(4):
+        for rows in torch.randperm(len(pictures), generator=draw).to(runtime.device).split(50):
+            loss = nn.functional.binary_cross_entropy_with_logits(net(pictures[rows])[:, 0], labels[rows].float())
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    net.eval()
+
+    @torch.no_grad()
+    def knows(some: Tensor) -> Tensor:
+        return torch.cat([net(part)[:, 0] > 0 for part in some.split(100)])
+
+    tested, truth = half(6, 1000)
+    return knows, float((knows(tested) == truth).float().mean())
+
+
+def drawn(chosen_faces: faces.Faces, size: int, runtime: Runtime) -> Tensor:
+    return torch.from_numpy(faces.paint(chosen_faces, size)).float().div(255).to(runtime.device)
+
+
+def of_set(pictures: PictureSet, runtime: Runtime) -> Tensor:
+    return pictures.spread(SHOWN).pictures.float().div(255).to(runtime.device)
+
+
+@torch.no_grad()
+def translated(translator: TrainedTranslator, pictures: Tensor, *, reverse: bool = False) -> Tensor:
+    net = translator.way(reverse=reverse)
+    return torch.cat([net(one) for one in pictures.split(1)])
+
+
+def apart(one: Tensor, other: Tensor) -> float:
+    return float((one - other).abs().mean())
+
+
+def sheet(place: Path, rows: list[Tensor]) -> None:
+    to_pillow(grid(torch.cat([row[:SHOWN] for row in rows]).cpu(), columns=SHOWN)).save(place)
+
+
+def chosen(given: argparse.Namespace) -> dict[str, Any]:
+    """Options of the training that are not its defaults."""
+    return {
+        name: value
+        for name in ("net", "l1", "perceptual", "judge_width")
+        if (value := getattr(given, name)) is not None
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--parts", default="steps,pairs", help="of these")
+    parser.add_argument("--parts", default="steps,pairs,kinds", help="of these")
     parser.add_argument("--data", default="facades", help="pairs, or with a task photographs")
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--task")
+    parser.add_argument("--attribute", default="glasses", help="of drawn faces")
     parser.add_argument("--net")
+    parser.add_argument("--l1", type=float)
+    parser.add_argument("--perceptual", type=float)
+    parser.add_argument("--judge-width", type=int)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--minutes", type=float, default=40.0)
-    parser.add_argument("--count", type=int, default=64, help="held-out pairs at most")
+    parser.add_argument("--minutes", type=float, default=40.0, help="of each training")
+    parser.add_argument("--count", type=int, default=200, help="held-out pictures at most")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--keep", type=Path, help="a sheet of inputs, what is made of them, and targets")
     given = parser.parse_args()
     runtime = start("auto", threads=given.threads)
     if "steps" in given.parts:
         steps(runtime)
-    if "pairs" in given.parts:
-        with tempfile.TemporaryDirectory() as folder:
-            os.environ["GENCLI_HOME"] = folder
-            of_pairs(given, runtime)
+    for part, measure in (("pairs", of_pairs), ("kinds", of_kinds)):
+        if part in given.parts:
+            with tempfile.TemporaryDirectory() as folder:
+                os.environ["GENCLI_HOME"] = folder
+                measure(given, runtime)
 
 
 if __name__ == "__main__":

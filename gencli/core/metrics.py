@@ -129,6 +129,14 @@ def _enough(*sets: Tensor) -> None:
             raise GencliError(f"{len(rows)} picture(s) have no spread to compare", "give at least 2")
 
 
+def distances(real: Tensor, fake: Tensor) -> dict[str, float]:
+    """The Fréchet and the kernel distance of features (N, F) and (M, F): `frechet` and `kernel`."""
+    moments = [Moments() for _ in range(2)]
+    for one, rows in zip(moments, (real, fake), strict=True):
+        one.add(rows)
+    return {"frechet": frechet_distance(*moments), "kernel": kernel_distance(real, fake)}
+
+
 @torch.inference_mode()
 def describe(backbone: Backbone, pictures: Tensor) -> Tensor:
     """What a backbone sees in pictures (N, 3, H, W), or grey (N, 1, H, W), in [0, 1]: features (N, F) on its device.

@@ -35,12 +35,13 @@ from gencli.core.errors import UsageError
 from gencli.core.filming import Filming
 from gencli.core.options import Common, command, spelling
 from gencli.gan.options import BACKBONE, FACES, TRANSLATORS, GanTraining
-from gencli.gan.translation.options import Translating, TranslatorTraining
+from gencli.gan.translation.options import TranslateOptions, Translating, TranslatorTraining
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gencli.core.recipe import Progress
+    from gencli.core.remaking import Errand
 
 app = art("gencli.gan")
 
@@ -84,18 +85,9 @@ Given = Annotated[
     typer.Argument(metavar="PICTURE…", help="Of a translator: pictures to make others of (see `translate`)."),
 ]
 Translator = Annotated[str, typer.Option("--model", help="A trained translator: its name, a path, or `latest`.")]
-Reverse = Annotated[bool, typer.Option("--reverse", help="The other way; for those that cyclegan trained.")]
-Longest = Annotated[
-    int | None,
-    typer.Option(
-        "--size", min=16, max=32768, help="Bring pictures to this longest side first.", show_default="as they are"
-    ),
-]
-Tile = Annotated[
-    int | None,
-    typer.Option(
-        "--tile", min=256, help="Work in tiles of this side.", show_default="1024, of what is larger than 1536"
-    ),
+Mask = Annotated[
+    str | None,
+    typer.Option("--mask", help="A picture that is white where to fill in; for those that learnt --task inpaint."),
 ]
 
 
@@ -122,10 +114,11 @@ def sample(
     gencli gan sample plan.png --model facades
     """
     from gencli.core import images, outputs
+    from gencli.core.remaking import Errand
     from gencli.gan import trained
 
     if pictures:
-        _translate(pictures, Filming(), common, model, output)
+        _translate(pictures, TranslateOptions(), Filming(), common, model, Errand("translating", output))
         return
     console = Console.start(common)
     runtime = common.start()
@@ -151,12 +144,11 @@ def _names(classes: list[str] | None) -> list[str]:
 @command
 def translate(
     pictures: Pictures,
+    options: TranslateOptions,
     filming: Filming,
     common: Common,
     model: Translator = "latest",
-    reverse: Reverse = False,
-    size: Longest = None,
-    tile: Tile = None,
+    mask: Mask = None,
     output: PictureOutput = None,
     format: Format = None,
     max_pixels: MaxPixels = None,
@@ -171,43 +163,37 @@ def translate(
 
     cat grey.jpg | gencli gan translate - --model colors -o - > colored.png
     """
-    _translate(
-        pictures, filming, common, model, output, format, max_pixels, strict, skip_existing,
-        reverse=reverse, size=size, tile=tile,
-    )  # fmt: skip
+    from gencli.core.decode import DEFAULT_MAX_PIXELS
+    from gencli.core.remaking import Errand
+
+    errand = Errand("translating", output, format, strict, skip_existing, max_pixels or DEFAULT_MAX_PIXELS)
+    _translate(pictures, options, filming, common, model, errand, mask)
 
 
 def _translate(
     pictures: list[str],
+    options: TranslateOptions,
     filming: Filming,
     common: Common,
     model: str,
-    output: str | None,
-    format: str | None = None,
-    max_pixels: int | None = None,
-    strict: bool = False,
-    skip_existing: bool = False,
-    *,
-    reverse: bool = False,
-    size: int | None = None,
-    tile: int | None = None,
+    errand: Errand,
+    mask: str | None = None,
 ) -> None:
     from gencli.core import images
-    from gencli.core.decode import DEFAULT_MAX_PIXELS
-    from gencli.core.remaking import Errand
     from gencli.gan.translation import trained
 
     console = Console.start(common)
-    errand = Errand("translating", output, format, strict, skip_existing, max_pixels or DEFAULT_MAX_PIXELS)
+    if [*pictures, mask].count("-") > 1:
+        raise UsageError("standard input can be read once only", "name one picture `-`")
     film = errand.is_film(pictures, filming)
+    read = partial(images.load, max_pixels=errand.max_pixels)
+    where = None if mask is None else read(mask)
     loaded = trained.load(model, common.start())
-    loaded.way(reverse=reverse)  # whether there is one
-    look = partial(loaded.translated, reverse=reverse, size=size, tile=tile)
-    how = {"model": loaded.name, "reverse": reverse, "size": size}
+    look = loaded.look(options, where)
+    how = {"model": loaded.name, **options.to_dict(), "mask": mask}
     if film:
-        errand.film(console, pictures[0], look, filming, loaded.name, how, {"tile": tile})
+        errand.film(console, pictures[0], look, filming, loaded.name, how, {})
     else:
-        read = partial(images.load, max_pixels=errand.max_pixels)
         errand.pictures(console, pictures, look, read, loaded.name, how)
 
 
@@ -279,7 +265,8 @@ def evaluate(
     """Measure a generator: its pictures beside those it learnt from, in what a network sees.
 
     Figures compare only with those of the same backbone and as many samples. `memorised` is the share of samples that
-    lie much nearer to a picture of the set than the set's own pictures lie to each other.
+    lie much nearer to a picture of the set than the set's own pictures lie to each other. A translator is measured by
+    what it makes of pictures that were held out.
 
         gencli gan evaluate --model mine
 
@@ -287,19 +274,31 @@ def evaluate(
     """
     from gencli.core import outputs
     from gencli.gan import evaluation, trained
+    from gencli.gan.translation import evaluation as of_translators
+    from gencli.gan.translation import trained as translators
 
     console = Console.start(common)
     runtime = common.start()
+    if translators.is_one(model):
+        if neighbours:
+            raise UsageError(f"--neighbours is for generators, and {model} translates", "leave it out")
+        translator = translators.load(model, runtime)
+        seed = console.seed(common)
+        with console.bar("reading pictures", units="pictures") as bar:
+            kinds = of_translators.compared(translator, data, data_root, bar.update)
+        found = of_translators.evaluate(translator, kinds, samples, seed, backbone, console.stages("pictures"))
+        console.figures(translator.name, found, seed=seed, samples=min(samples, len(kinds.held_after)))
+        return
     loaded = trained.load(model, runtime)
     seed = console.seed(common)
     (sheet,) = outputs.plan([loaded.name], neighbours, suffix="neighbours") if neighbours else (None,)
     with console.bar("reading pictures", units="pictures") as bar:
         pictures = evaluation.compared(loaded, data, data_root, samples, bar.update)
-    found = evaluation.evaluate(loaded, pictures, samples, seed, backbone, console.stages("pictures"))
-    shares = {f"class {name}": share for name, share in found.classes.items()}
-    console.figures(loaded.name, {**found.figures, **shares}, seed=seed, samples=samples)
+    judged = evaluation.evaluate(loaded, pictures, samples, seed, backbone, console.stages("pictures"))
+    shares = {f"class {name}": share for name, share in judged.classes.items()}
+    console.figures(loaded.name, {**judged.figures, **shares}, seed=seed, samples=samples)
     if sheet:
-        console.made(sheet.write(evaluation.neighbours(found, pictures, SHOWN), outputs.note(seed)), {})
+        console.made(sheet.write(evaluation.neighbours(judged, pictures, SHOWN), outputs.note(seed)), {})
 
 
 @app.command()

@@ -14,7 +14,7 @@ from gencli.core import backbones, datasets, metrics, weights
 from gencli.core.device import memory_format
 from gencli.core.errors import GencliError
 from gencli.core.images import grid, to_pillow
-from gencli.core.metrics import SEEN_AT_ONCE, Moments, frechet_distance
+from gencli.core.metrics import SEEN_AT_ONCE
 from gencli.core.pictures import PictureSet
 from gencli.core.probes import logistic
 from gencli.core.stages import Report, Stage, unwatched
@@ -61,7 +61,7 @@ def evaluate(
     apart, nearest = torch.cdist(fake, real).min(1)
     own = torch.cdist(real, real).fill_diagonal_(torch.inf).amin(1)
     figures = {
-        **_distances(real, fake),
+        **metrics.distances(real, fake),
         "precision": precision,
         "recall": recall,
         "coverage": metrics.coverage(real, fake),
@@ -76,7 +76,7 @@ def evaluate(
         if asked is not None and loaded.classes == pictures.classes:
             figures["as_asked"] = float((found == asked).double().mean())
     if backbone is None and weights.is_here(INCEPTION):
-        found_there = _distances(*_seen(INCEPTION, pictures, samples, loaded.runtime.device, stage))
+        found_there = metrics.distances(*_seen(INCEPTION, pictures, samples, loaded.runtime.device, stage))
         figures |= {f"inception_{name}": value for name, value in found_there.items()}
     return Judgement(figures, classes, nearest, apart, samples)
 
@@ -92,13 +92,6 @@ def _seen(
     with stage(f"{backbone} looks at samples") as told:
         fake = metrics.features(seer, _in_parts(samples, told))
     return real, fake
-
-
-def _distances(real: Tensor, fake: Tensor) -> dict[str, float]:
-    moments = [Moments() for _ in range(2)]
-    for one, rows in zip(moments, (real, fake), strict=True):
-        one.add(rows)
-    return {"frechet": frechet_distance(*moments), "kernel": metrics.kernel_distance(real, fake)}
 
 
 def classified(rows: Tensor, labels: Tensor, classes: int, others: Tensor) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from itertools import product
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from gencli.core.enlarging import convolved_larger
 
 EPSILON = 1e-5  # of a norm
 
@@ -76,36 +77,14 @@ class Layer(nn.Module):
 
     def seen(self, x: Tensor) -> Tensor:
         """What comes to the norm."""
-        found: Tensor = twice_as_large(x, self.convolution.weight) if self.larger else self.convolution(x)
+        if self.larger:
+            return convolved_larger(x, self.convolution.weight, edges="reflect")
+        found: Tensor = self.convolution(x)
         return found
 
     def forward(self, x: Tensor, mixture: Tensor) -> Tensor:
         found: Tensor = self.norm(self.seen(x), mixture)
         return found.relu_() if self.relu else found
-
-
-def twice_as_large(x: Tensor, weight: Tensor) -> Tensor:
-    """Features (N, C, h, w) enlarged to twice the size, each position four times there, and convolved with a kernel
-    (D, C, 3, 3), edges reflected: (N, D, 2 h, 2 w).
-
-    Of the three rows that the kernel sees two are the same there, so it is a kernel of two for each of the four
-    positions, which need not be there before: less than half of the work (Shi et al. 2016).
-    """
-    # above and below: each of the two rows as a sum of the three
-    taps = weight.new_tensor([[[1, 0, 0], [0, 1, 1]], [[1, 1, 0], [0, 0, 1]]])
-    kernels = torch.einsum("atk,bsl,dckl->abdcts", taps, taps, weight).flatten(0, 2)
-    found = F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernels)
-    last = found.is_contiguous(memory_format=torch.channels_last)
-    (height, width), each = x.shape[-2:], found.unflatten(1, (2, 2, -1))
-    large = torch.empty(
-        (len(x), len(weight), 2 * height, 2 * width),
-        dtype=found.dtype,
-        device=found.device,
-        memory_format=torch.channels_last if last else torch.contiguous_format,
-    )
-    for a, b in product(range(2), repeat=2):
-        large[..., a::2, b::2] = each[:, a, b, :, a : a + height, b : b + width]
-    return large
 
 
 class Block(nn.Module):

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from gencli.app import run
+from gencli.core import images
+from gencli.gan.translation import tasks
 
 Captured = pytest.CaptureFixture[str]
 TRAIN = [
@@ -98,6 +100,52 @@ def test_a_task_a_pipe_and_a_film(kinds: Path, capfdbinary: pytest.CaptureFixtur
     assert run(["gan", "translate", "film.gif", "--model", "large", "-o", "large.gif"]) == 0
     film = Image.open("large.gif")
     assert getattr(film, "n_frames", 1) == 3 and film.size == (80, 80)
+
+
+def test_what_was_held_out_measures_a_translator(kinds: Path, capsys: Captured) -> None:
+    assert train("mine", "--held-out", "0.5") == 0
+    capsys.readouterr()
+    assert run(["gan", "evaluate", "--model", "mine", "--json", "--seed", "1"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["samples"] == 4 and {"frechet", "kernel", "precision", "recall"} <= {*found}
+    # red and blue lie apart in two channels, and targets differ by their noise
+    assert found["l1 of the input"] > found["l1 of the mean"] > 0.05
+    assert train("both", "--held-out", "0.5", arch="cyclegan") == 0
+    capsys.readouterr()
+    assert run(["gan", "evaluate", "--model", "both", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert 0 < found["cycle"] < 1 and {"frechet", "back frechet"} <= {*found} and "l1" not in found
+    assert run(["gan", "evaluate", "--model", "mine", "--neighbours", "x.png"]) == 2
+    assert "--neighbours is for generators" in capsys.readouterr().err
+
+
+def test_holes_are_filled_where_a_mask_is_white(kinds: Path, capsys: Captured) -> None:
+    words = ["gan", "train", "--arch", "pix2pix", "--task", "inpaint", "--data", "kinds/A", "--name", "fill"]
+    assert run([*words, *TRAIN, "--steps", "2"]) == 0
+    mask = Image.new("L", (80, 80), 0)
+    mask.paste(255, (20, 40, 60, 80))
+    mask.save("mask.png")
+    assert run(["gan", "translate", "kinds/A/1.png", "--model", "fill", "--mask", "mask.png", "-o", "full.png"]) == 0
+    changed = np.abs(pixels("full.png") - pixels("kinds/A/1.png")).max(2) > 0
+    assert changed[22:38, 12:28].any() and not changed[:18].any() and not changed[:, :8].any()
+    capsys.readouterr()
+    assert train("mine") == 0
+    assert run(["gan", "translate", "kinds/A/1.png", "--model", "mine", "--mask", "mask.png"]) == 2
+    assert "--task inpaint" in capsys.readouterr().err
+    assert run(["gan", "translate", "kinds/A/1.png", "--model", "mine", "--from-target"]) == 2
+    assert "--from-target" in capsys.readouterr().err
+
+
+def test_what_a_translator_starts_from_is_made_of_a_picture(kinds: Path) -> None:
+    words = ["gan", "train", "--arch", "pix2pix", "--task", "edges", "--data", "kinds/A", "--name", "lines"]
+    assert run([*words, *TRAIN, "--steps", "2"]) == 0
+    picture = tasks.edges(images.load("kinds/A/2.png").rgb)
+    images.to_pillow(picture).save("drawing.png")
+    for source, more in (("kinds/A/2.png", ["--from-target"]), ("drawing.png", []), ("kinds/A/2.png", [])):
+        name = f"{Path(source).stem}{len(more)}.png"
+        assert run(["gan", "translate", source, "--model", "lines", *more, "-o", name]) == 0
+    assert np.abs(pixels("21.png") - pixels("drawing0.png")).max() <= 2  # a file's levels are between
+    assert np.abs(pixels("21.png") - pixels("20.png")).max() > 2
 
 
 def test_a_stopped_training_goes_on_exactly(kinds: Path, capsys: Captured) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gencli.core.device import Runtime
@@ -56,12 +55,6 @@ def test_the_published_network_has_its_parameters(tiny: Any) -> None:
     norms = 2 * 2 * (2 * (32 + 64) + 128 + 10 * 128)  # a scale and a shift, for the photograph and for the style
     assert convolutions == by_hand == 1_674_435
     assert sum(weight.numel() for weight in net.parameters()) == by_hand + norms
-
-
-def test_enlarging_and_convolving_are_one(picture: Draw) -> None:
-    x, weight = picture(7, 5), torch.randn(4, 3, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    large = F.pad(F.interpolate(x, scale_factor=2, mode="nearest"), (1, 1, 1, 1), mode="reflect")
-    torch.testing.assert_close(layers.twice_as_large(x, weight), F.conv2d(large, weight))
 
 
 def test_a_norm_by_hand(picture: Draw) -> None:

@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from gencli.core.enlarging import LargerConv2d
+
 Norm = Callable[[int], nn.Module]
 
 DEVIATION = 0.02  # of the weights in the beginning (Isola et al. 2017)
@@ -103,7 +105,8 @@ def _same(before: int, after: int, *, bias: bool = True) -> list[nn.Module]:
 
 class Quick(nn.Module):
     """gencli's own: works at half the size, four channels of which are one of the picture (Shi et al. 2016), and at
-    half of that and so on; what was seen on the way down is added on the way up."""
+    half of that and so on; what was seen on the way down is added on the way up. The picture itself comes in once more
+    at the end, for what is finer."""
 
     def __init__(self, before: int, after: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -115,23 +118,20 @@ class Quick(nn.Module):
         )
         self.blocks = nn.Sequential(*(Changed(widths[-1], instance_norm) for _ in range(BLOCKS)))
         self.up = nn.ModuleList(
-            nn.Sequential(
-                nn.ReLU(), nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(b, a, 3), instance_norm(a)
-            )
+            nn.Sequential(nn.ReLU(), LargerConv2d(b, a, 3, edges="reflect"), instance_norm(a))
             for a, b in pairwise(widths)
         )
-        self.last = nn.Sequential(
-            nn.ReLU(), nn.ReflectionPad2d(1), nn.Conv2d(widths[0], 4 * after, 3), nn.PixelShuffle(2)
-        )
+        self.last = nn.Sequential(nn.ReLU(), LargerConv2d(widths[0], after, 3, edges="reflect"))
+        self.fine = nn.Conv2d(before, after, 3, padding=1, padding_mode="reflect", bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = [self.first(x)]
         for layer in self.down:
             seen.append(layer(seen[-1]))
-        x = self.blocks(seen.pop())
+        made = self.blocks(seen.pop())
         for layer in reversed(self.up):
-            x = layer(x) + seen.pop()
-        found: Tensor = self.last(x)
+            made = layer(made) + seen.pop()
+        found: Tensor = self.last(made) + self.fine(x)
         return found
 
 
@@ -148,11 +148,10 @@ class BookUNet(nn.Module):
         ups = []
         entering = widths[-1]
         for width in reversed(widths[:-1]):
-            larger = nn.Upsample(scale_factor=2)
-            ups.append(nn.Sequential(larger, *_same(entering, width), nn.ReLU(), instance_norm(width)))
+            ups.append(nn.Sequential(LargerConv2d(entering, width, 4), nn.ReLU(), instance_norm(width)))
             entering = 2 * width
         self.up = nn.ModuleList(ups)
-        self.last = nn.Sequential(nn.Upsample(scale_factor=2), *_same(entering, after))
+        self.last = LargerConv2d(entering, after, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = []

@@ -69,6 +69,28 @@ class Translating(Options):
 
 
 @dataclass(frozen=True)
+class TranslateOptions(Options):
+    """How `gencli gan translate` uses a translator."""
+
+    reverse: Annotated[bool, Flag("The other way; for those that cyclegan trained.")] = False
+    from_target: Annotated[
+        bool,
+        Flag(
+            "The picture is what is wanted: make of it first what the translator starts from, as in training: grey, "
+            "small, noisy, with holes, or lines."
+        ),
+    ] = False
+    size: Annotated[
+        int | None,
+        Flag("Bring pictures to this longest side first.", 16, 32768, shown_default="as they are"),
+    ] = None
+    tile: Annotated[
+        int | None,
+        Flag("Work in tiles of this side.", 256, shown_default="1024, of what is larger than 1536"),
+    ] = None
+
+
+@dataclass(frozen=True)
 class TranslatorTraining(Translating, Training):
     """How `gencli gan train --arch pix2pix` or `cyclegan` trains a translator."""
 

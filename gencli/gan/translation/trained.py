@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,15 @@ from PIL import Image
 from torch import Tensor
 
 from gencli.core import store
-from gencli.core.device import Runtime, memory_format
+from gencli.core.color import luma
+from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture, Source, fit, loaded, resize, to_pillow
 from gencli.core.tiles import faded
 from gencli.gan.translation import networks
 from gencli.gan.translation.networks import Translation, Translator
-from gencli.gan.translation.options import KIND
-from gencli.gan.translation.tasks import Task, ready
+from gencli.gan.translation.options import KIND, TranslateOptions
+from gencli.gan.translation.tasks import BLANK, Task, ready, spoilt
 
 WHOLE = 1536  # pixels of the longest side up to which a picture is translated in one
 TILE, OVERLAP = 1024, 128
@@ -46,28 +49,42 @@ class TrainedTranslator:
             raise UsageError(f"{self.name} knows one way only", "leave out --reverse; cyclegan learns both")
         return self.nets["back" if reverse else "there"]
 
-    def translated(
-        self, picture: Picture, *, reverse: bool = False, size: int | None = None, tile: int | None = None
-    ) -> Image.Image:
-        """A picture made one of the other kind, with its ratio and transparency.
+    def look(self, options: TranslateOptions, mask: Picture | None = None) -> Callable[[Picture], Image.Image]:
+        """What makes a picture one of the other kind, with its ratio and transparency.
 
-        `size` is the longest side it is brought to first. What is larger than `tile` pixels is translated in tiles,
-        faded into one another. Of a translator with a task the picture is what that starts from: a grey one, a small
-        one, one with holes.
+        What is larger than a tile is translated in tiles, faded into one another. Of a translator with a task the
+        picture is what that starts from: a grey one, a small one, one with holes; or these are made where the `mask` is
+        white, and the rest stays. Raises UsageError for options that are not for this translator.
         """
-        net, rgb = self.way(reverse=reverse), picture.opaque.to(self.runtime.device)
-        if size is not None:
-            rgb = resize(rgb, fit(rgb.shape[-2], rgb.shape[-1], size)).clamp(0, 1)
+        net, task = self.way(reverse=options.reverse), self.task
+        if options.from_target and task is None:
+            raise UsageError(f"what {self.name} starts from cannot be made of a picture", "leave out --from-target")
+        if mask is not None and (task is None or task.name != "inpaint"):
+            raise UsageError(
+                f"--mask says what is to be filled in, and {self.name} has not learnt that",
+                "leave it out, or train one that does: --task inpaint",
+            )
+        return partial(self._translated, net, options, mask)
+
+    def _translated(
+        self, net: Translator, options: TranslateOptions, mask: Picture | None, picture: Picture
+    ) -> Image.Image:
+        rgb, tile = picture.opaque.to(self.runtime.device), options.tile
+        if options.size is not None:
+            rgb = resize(rgb, fit(rgb.shape[-2], rgb.shape[-1], options.size)).clamp(0, 1)
         if self.task is not None:
-            rgb = ready(self.task, rgb)
-        if tile is None and max(rgb.shape[-2:]) > WHOLE:
+            rgb = spoilt(self.task, rgb, generator(0)) if options.from_target else ready(self.task, rgb)
+        extent = rgb.shape[-2], rgb.shape[-1]
+        if tile is None and max(extent) > WHOLE:
             tile = TILE
+        holes = None if mask is None else resize(luma(mask.opaque.to(rgb)), extent).clamp(0, 1)
+        given = rgb if holes is None else torch.where(holes > 0.5, BLANK, rgb)
         with torch.no_grad(), self.runtime.autocast():
-            made = faded(lambda part: _whole(net, part), rgb, tile, OVERLAP)
-        alpha = None
-        if picture.alpha is not None:
-            alpha = resize(picture.alpha, (rgb.shape[-2], rgb.shape[-1])).clamp(0, 1)
-        return to_pillow(made.float(), alpha)
+            made = faded(lambda part: _whole(net, part), given, tile, OVERLAP).float()
+        if holes is not None:
+            made = torch.lerp(rgb, made, holes)
+        alpha = None if picture.alpha is None else resize(picture.alpha, extent).clamp(0, 1)
+        return to_pillow(made, alpha)
 
 
 def _whole(net: Translator, rgb: Tensor) -> Tensor:
@@ -83,16 +100,23 @@ def translate(
     picture: Source,
     *,
     model: str | TrainedTranslator,
-    reverse: bool = False,
-    size: int | None = None,
+    options: TranslateOptions | None = None,
+    mask: Source | None = None,
     runtime: Runtime | None = None,
 ) -> Image.Image:
     """Make a picture one of the other kind: what `gencli gan translate` does.
 
-    `model` is a name of the store, a path, `latest`, or a loaded one. Raises GencliError when there is none.
+    `model` is a name of the store, a path, `latest`, or a loaded one. Raises GencliError when there is none, and
+    UsageError for options that are not for it.
     """
     translator = load(model, runtime) if isinstance(model, str) else model
-    return translator.translated(loaded(picture), reverse=reverse, size=size)
+    look = translator.look(options or TranslateOptions(), None if mask is None else loaded(mask))
+    return look(loaded(picture))
+
+
+def is_one(which: str) -> bool:
+    """Whether the model of that name, path or `latest` is a translator. Raises GencliError when there is none."""
+    return store.find("gan", which).config.get("kind") == KIND
 
 
 def load(which: str, runtime: Runtime | None = None) -> TrainedTranslator:

@@ -73,8 +73,8 @@ def test_what_was_seen_is_put_beside_what_is_made() -> None:
     net = networks.BookUNet(3, 3, (4, 8, 16))
     sides = [layer[0].out_channels for layer in net.down]
     assert sides == [4, 8, 16]
-    entering = [layer[2].in_channels for layer in net.up]
-    assert entering == [16, 16] and net.last[2].in_channels == 8
+    entering = [layer[0].in_channels for layer in net.up]
+    assert entering == [16, 16] and net.last.in_channels == 8
     assert [before * 2 for before, _ in pairwise(sides)] == [8, 16]
 
 

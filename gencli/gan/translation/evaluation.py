@@ -1,0 +1,142 @@
+"""How good a translator is, by pictures that it has not learnt from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gencli.core import backbones, metrics
+from gencli.core.backbones import Backbone
+from gencli.core.device import generator, memory_format
+from gencli.core.errors import UsageError
+from gencli.core.metrics import SEEN_AT_ONCE
+from gencli.core.pictures import PictureSet, in_order
+from gencli.core.stages import Report, Stage, unwatched
+from gencli.gan.options import BACKBONE
+from gencli.gan.translation import pairs
+from gencli.gan.translation.networks import Translator
+from gencli.gan.translation.options import TranslatorTraining
+from gencli.gan.translation.pairs import Kinds
+from gencli.gan.translation.tasks import Task, grey, spoilt
+from gencli.gan.translation.trained import TrainedTranslator
+from gencli.gan.translation.training import resemblance
+
+
+def compared(
+    translator: TrainedTranslator, data: Sequence[str] | None, root: str | Path | None, report: Report | None = None
+) -> Kinds:
+    """Pictures of both kinds to measure a translator by: those of `data`, or those it was trained on. What was held out
+    there is held out here. Raises what `pairs.load` does."""
+    options = TranslatorTraining.from_dict(translator.config["options"])
+    return pairs.load(
+        list(data or translator.config["data"]["names"]),
+        size=options.size,
+        paired="back" not in translator.nets,
+        task=translator.task is not None,
+        side_by_side=options.split is not None,
+        direction=options.direction,
+        held_out=options.held_out,
+        root=root,
+        limit=options.limit,
+        seed=translator.config["seed"],
+        report=report,
+    )
+
+
+def evaluate(
+    translator: TrainedTranslator,
+    kinds: Kinds,
+    count: int,
+    seed: int,
+    backbone: str | None = None,
+    stage: Stage = unwatched,
+) -> dict[str, float]:
+    """Measure what is made of at most `count` held-out pictures, by name.
+
+    Of pairs:
+
+    - `l1`, the mean absolute difference from the target, of values in [0, 1]; `perceptual`, that in what a network
+      sees, squared and relative to how much it varies; `colour`, of those that colour, the mean absolute difference
+      of what is left without lightness.
+    - the same `… of the input` taken for the result, and `… of the mean` of all targets it learnt from (for colour: the
+      input with their mean colour). A translator that does not come below has learnt nothing.
+
+    Of two kinds without pairs: `cycle`, the mean absolute difference of pictures from what they are made back to.
+
+    Of both, what is made beside the other kind as a whole: `frechet`, `kernel`, `precision` and `recall`, as
+    `gencli.gan.evaluation.evaluate` has them, in a `backbone`'s features; for the way back, `back …`.
+
+    Raises UsageError for fewer than 2 pictures held out.
+    """
+    if min(len(kinds.held_after), len(kinds.held_before or kinds.held_after)) < 2:
+        raise UsageError("fewer than 2 pictures are held out", "name more with --data")
+    seer = backbones.load(backbone or BACKBONE, device=translator.runtime.device)
+    seer.to(memory_format=memory_format(translator.runtime.device))  # type: ignore[call-overload]
+    after = _tensor(kinds.held_after.spread(count), translator)
+    task = translator.task
+    if kinds.held_before is not None:
+        before = _tensor(kinds.held_before.spread(count), translator)
+    else:
+        assert task is not None
+        before = spoilt(task, after, generator(seed)).to(after)
+    with stage("translating") as told:
+        made = _made(translator.way(reverse=False), before, told)
+    if "back" in translator.nets:
+        with stage("and back again") as told:
+            back = _made(translator.way(reverse=True), after, told)
+            away = [
+                (_made(translator.way(reverse=True), made, told) - before).abs().mean(),
+                (_made(translator.way(reverse=False), back, told) - after).abs().mean(),
+            ]
+        found = {"cycle": float(sum(away)) / 2, **_as_wholes(seer, made, after)}
+        return found | {f"back {name}": value for name, value in _as_wholes(seer, back, before).items()}
+    rivals = {"": made, " of the input": before, " of the mean": _mean(kinds.after, task, before)}
+    found = {}
+    own = backbones.load(BACKBONE, pooling="average", device=translator.runtime.device)
+    for name, some in rivals.items():
+        figures = resemblance(own, some, after)
+        if task is not None and task.name == "colorize":
+            figures["colour"] = float((_chroma(some) - _chroma(after)).abs().mean())
+        found |= {f"{figure}{name}": value for figure, value in figures.items()}
+    return found | _as_wholes(seer, made, after)
+
+
+def _tensor(pictures: PictureSet, translator: TrainedTranslator) -> Tensor:
+    return pictures.pictures.float().div_(255).to(translator.runtime.device)
+
+
+@torch.no_grad()
+def _made(net: Translator, pictures: Tensor, told: Report) -> Tensor:
+    """What is made of pictures (N, 3, H, W), one after another, as people use it."""
+    made = []
+    for index, picture in enumerate(pictures.split(1), 1):
+        made.append(net(picture).float())
+        told(index, len(pictures))
+    return torch.cat(made)
+
+
+def _mean(targets: PictureSet, task: Task | None, before: Tensor) -> Tensor:
+    """What one who has seen the targets, and knows nothing, would say: their mean; or for grey pictures, with their
+    lightness, the mean colour."""
+    total = torch.zeros_like(before[:1])
+    for batch in in_order(targets, SEEN_AT_ONCE, device=before.device):
+        total += batch.pictures.sum(0)
+    mean = total / len(targets)
+    if task is None or task.name != "colorize":
+        return mean.expand_as(before)
+    return (before + _chroma(mean).mean((2, 3), keepdim=True)).clamp(0, 1)
+
+
+def _chroma(pictures: Tensor) -> Tensor:
+    """What there is beside lightness."""
+    return pictures - grey(pictures)
+
+
+def _as_wholes(seer: Backbone, made: Tensor, wanted: Tensor) -> dict[str, float]:
+    """Both as sets, in what a backbone sees."""
+    fake, real = (metrics.features(seer, some.split(SEEN_AT_ONCE)) for some in (made, wanted))
+    precision, recall = metrics.precision_recall(real, fake)
+    return {**metrics.distances(real, fake), "precision": precision, "recall": recall}
