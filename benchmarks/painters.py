@@ -30,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -151,8 +152,9 @@ def quality(given: argparse.Namespace, scorers: dict[str, Comparison], runtime: 
             name: [statistics.mean(row[which][part] for row in rows) for part in range(2)]
             for name, rows in found.items()
         }
-        for other, asked in (("published", ASKED_PUBLISHED), ("optimised", ASKED_OPTIMISED)):
-            for name in means.keys() - {"published", "optimised"} if other in means else ():
+        for name, other in product(means, means):
+            asked = ASKED_OPTIMISED if other == "optimised" else ASKED_PUBLISHED
+            if name not in ("optimised", other) and other.startswith(("optimised", "published")):
                 ratio, content = (a / b for a, b in zip(means[name], means[other], strict=True))
                 said = f"style distance × {ratio:.2f}, asked <= {asked:g}; content distance × {content:.2f}"
                 print(f"{name} beside {other}, as {scorer} sees it: {said}")
