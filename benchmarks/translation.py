@@ -51,7 +51,6 @@ from gencli.gan.options import BACKBONE, GanTraining
 from gencli.gan.translation import evaluation, learning, trained
 from gencli.gan.translation.batches import Both
 from gencli.gan.translation.options import Translating, TranslatorTraining
-from gencli.gan.translation.tasks import spoilt
 from gencli.gan.translation.trained import TrainedTranslator
 from gencli.gan.translation.training import CycleRecipe, built, form
 
@@ -149,7 +148,7 @@ def of_pairs(given: argparse.Namespace, runtime: Runtime) -> None:
     kinds = evaluation.compared(translator, None, given.data_root)
     found = evaluation.evaluate(translator, kinds, given.count, seed=2)
     count = min(given.count, len(kinds.held_after))
-    steps = translator.config["training"]["step"]
+    steps = translator.config["training"]["steps"]
     print(f"{count} held-out pairs of {given.size} pixels, {options.net}, {given.minutes:g} minutes, {steps:,} steps")
     print(f"{'':<12}{'made':>10}{'mean':>10}{'input':>10}{'of the mean':>14}{'of the input':>14}")
     for figure in ("l1", "perceptual", "colour"):
@@ -158,13 +157,7 @@ def of_pairs(given: argparse.Namespace, runtime: Runtime) -> None:
             shares = f"{made / mean:>13.2f}×{made / before:>13.2f}×"
             print(f"{figure:<12}{made:>10.4f}{mean:>10.4f}{before:>10.4f}{shares}, asked <= {ASKED_SHARE:g}")
     if given.keep:
-        wanted = of_set(kinds.held_after, runtime)
-        if kinds.held_before is None:
-            assert translator.task is not None
-            inputs = spoilt(translator.task, wanted, generator(2))
-        else:
-            inputs = of_set(kinds.held_before, runtime)
-        sheet(given.keep, [inputs, translated(translator, inputs), wanted])
+        evaluation.sheet(translator, kinds, SHOWN, seed=2).save(given.keep)
 
 
 def of_kinds(given: argparse.Namespace, runtime: Runtime) -> None:
@@ -236,10 +229,6 @@ def knower(attribute: str, size: int, runtime: Runtime) -> tuple[Callable[[Tenso
 
 def drawn(chosen_faces: faces.Faces, size: int, runtime: Runtime) -> Tensor:
     return torch.from_numpy(faces.paint(chosen_faces, size)).float().div(255).to(runtime.device)
-
-
-def of_set(pictures: PictureSet, runtime: Runtime) -> Tensor:
-    return pictures.spread(SHOWN).pictures.float().div(255).to(runtime.device)
 
 
 @torch.no_grad()

@@ -12,21 +12,16 @@ from gencli.core.commands import (
     Count,
     Data,
     DataRoot,
-    Format,
     Fps,
     Frames,
     Grid,
     Loop,
-    MaxPixels,
     Model,
     Name,
     Output,
-    PictureOutput,
     Points,
     Resume,
     Side,
-    SkipExisting,
-    Strict,
     Way,
     art,
 )
@@ -35,13 +30,13 @@ from gencli.core.errors import UsageError
 from gencli.core.filming import Filming
 from gencli.core.options import Common, command, spelling
 from gencli.gan.options import BACKBONE, FACES, TRANSLATORS, GanTraining
+from gencli.gan.translation.commands import carry_out, measure, translate
 from gencli.gan.translation.options import TranslateOptions, Translating, TranslatorTraining
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from gencli.core.recipe import Progress
-    from gencli.core.remaking import Errand
 
 app = art("gencli.gan")
 
@@ -74,20 +69,12 @@ Neighbours = Annotated[
     str | None,
     typer.Option("--neighbours", help="Also a sheet of the samples nearest to a picture of the set, and these."),
 ]
-
-
-Pictures = Annotated[
-    list[str],
-    typer.Argument(metavar="PICTURE…", help="Pictures, folders of them, a film, or `-`; `@name` is an example."),
+Sheet = Annotated[
+    str | None, typer.Option("--sheet", help="Of a translator: also a sheet of inputs, what it makes, and targets.")
 ]
 Given = Annotated[
     list[str] | None,
     typer.Argument(metavar="PICTURE…", help="Of a translator: pictures to make others of (see `translate`)."),
-]
-Translator = Annotated[str, typer.Option("--model", help="A trained translator: its name, a path, or `latest`.")]
-Mask = Annotated[
-    str | None,
-    typer.Option("--mask", help="A picture that is white where to fill in; for those that learnt --task inpaint."),
 ]
 
 
@@ -118,7 +105,7 @@ def sample(
     from gencli.gan import trained
 
     if pictures:
-        _translate(pictures, TranslateOptions(), Filming(), common, model, Errand("translating", output))
+        carry_out(pictures, TranslateOptions(), Filming(), common, model, Errand("translating", output))
         return
     console = Console.start(common)
     runtime = common.start()
@@ -140,61 +127,7 @@ def _names(classes: list[str] | None) -> list[str]:
     return [name.strip() for one in classes or [] for name in one.split(",")]
 
 
-@app.command()
-@command
-def translate(
-    pictures: Pictures,
-    options: TranslateOptions,
-    filming: Filming,
-    common: Common,
-    model: Translator = "latest",
-    mask: Mask = None,
-    output: PictureOutput = None,
-    format: Format = None,
-    max_pixels: MaxPixels = None,
-    strict: Strict = False,
-    skip_existing: SkipExisting = False,
-) -> None:
-    """Make a picture one of another kind.
-
-    gencli gan translate plan.png --model facades
-
-    gencli gan translate PHOTOS/ --model winter --reverse -o summer/ --skip-existing
-
-    cat grey.jpg | gencli gan translate - --model colors -o - > colored.png
-    """
-    from gencli.core.decode import DEFAULT_MAX_PIXELS
-    from gencli.core.remaking import Errand
-
-    errand = Errand("translating", output, format, strict, skip_existing, max_pixels or DEFAULT_MAX_PIXELS)
-    _translate(pictures, options, filming, common, model, errand, mask)
-
-
-def _translate(
-    pictures: list[str],
-    options: TranslateOptions,
-    filming: Filming,
-    common: Common,
-    model: str,
-    errand: Errand,
-    mask: str | None = None,
-) -> None:
-    from gencli.core import images
-    from gencli.gan.translation import trained
-
-    console = Console.start(common)
-    if [*pictures, mask].count("-") > 1:
-        raise UsageError("standard input can be read once only", "name one picture `-`")
-    film = errand.is_film(pictures, filming)
-    read = partial(images.load, max_pixels=errand.max_pixels)
-    where = None if mask is None else read(mask)
-    loaded = trained.load(model, common.start())
-    look = loaded.look(options, where)
-    how = {"model": loaded.name, **options.to_dict(), "mask": mask}
-    if film:
-        errand.film(console, pictures[0], look, filming, loaded.name, how, {})
-    else:
-        errand.pictures(console, pictures, look, read, loaded.name, how)
+app.command()(translate)
 
 
 @app.command()
@@ -261,6 +194,7 @@ def evaluate(
     samples: Samples = 2000,
     backbone: Backbone = None,
     neighbours: Neighbours = None,
+    sheet: Sheet = None,
 ) -> None:
     """Measure a generator: its pictures beside those it learnt from, in what a network sees.
 
@@ -271,34 +205,32 @@ def evaluate(
         gencli gan evaluate --model mine
 
         gencli gan evaluate --model mine --backbone inception_v3 --samples 10000 --neighbours heart.png
+
+        gencli gan evaluate --model facades --sheet facades.png
     """
     from gencli.core import outputs
     from gencli.gan import evaluation, trained
-    from gencli.gan.translation import evaluation as of_translators
     from gencli.gan.translation import trained as translators
 
     console = Console.start(common)
     runtime = common.start()
     if translators.is_one(model):
         if neighbours:
-            raise UsageError(f"--neighbours is for generators, and {model} translates", "leave it out")
-        translator = translators.load(model, runtime)
-        seed = console.seed(common)
-        with console.bar("reading pictures", units="pictures") as bar:
-            kinds = of_translators.compared(translator, data, data_root, bar.update)
-        found = of_translators.evaluate(translator, kinds, samples, seed, backbone, console.stages("pictures"))
-        console.figures(translator.name, found, seed=seed, samples=min(samples, len(kinds.held_after)))
+            raise UsageError(f"--neighbours is for generators, and {model} translates", "use --sheet")
+        measure(console, translators.load(model, runtime), common, data, data_root, samples, backbone, sheet)
         return
     loaded = trained.load(model, runtime)
+    if sheet:
+        raise UsageError(f"--sheet is for translators, and {model} is none", "use --neighbours, or `gencli gan sample`")
     seed = console.seed(common)
-    (sheet,) = outputs.plan([loaded.name], neighbours, suffix="neighbours") if neighbours else (None,)
+    (place,) = outputs.plan([loaded.name], neighbours, suffix="neighbours") if neighbours else (None,)
     with console.bar("reading pictures", units="pictures") as bar:
         pictures = evaluation.compared(loaded, data, data_root, samples, bar.update)
     judged = evaluation.evaluate(loaded, pictures, samples, seed, backbone, console.stages("pictures"))
     shares = {f"class {name}": share for name, share in judged.classes.items()}
     console.figures(loaded.name, {**judged.figures, **shares}, seed=seed, samples=samples)
-    if sheet:
-        console.made(sheet.write(evaluation.neighbours(judged, pictures, SHOWN), outputs.note(seed)), {})
+    if place:
+        console.made(place.write(evaluation.neighbours(judged, pictures, SHOWN), outputs.note(seed)), {})
 
 
 @app.command()

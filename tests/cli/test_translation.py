@@ -112,11 +112,14 @@ def test_what_was_held_out_measures_a_translator(kinds: Path, capsys: Captured) 
     assert found["l1 of the input"] > found["l1 of the mean"] > 0.05
     assert train("both", "--held-out", "0.5", arch="cyclegan") == 0
     capsys.readouterr()
-    assert run(["gan", "evaluate", "--model", "both", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    assert run(["gan", "evaluate", "--model", "both", "--json", "--sheet", "sheet.png"]) == 0
+    found, made = map(json.loads, capsys.readouterr().out.splitlines())
+    assert made["output"] == "sheet.png" and Image.open("sheet.png").size == (4 * 34 - 2, 6 * 34 - 2)
     assert 0 < found["cycle"] < 1 and {"frechet", "back frechet"} <= {*found} and "l1" not in found
     assert run(["gan", "evaluate", "--model", "mine", "--neighbours", "x.png"]) == 2
     assert "--neighbours is for generators" in capsys.readouterr().err
+    assert run(["gan", "evaluate", "--model", "digits", "--sheet", "x.png"]) == 2
+    assert "--sheet is for translators" in capsys.readouterr().err
 
 
 def test_holes_are_filled_where_a_mask_is_white(kinds: Path, capsys: Captured) -> None:

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from PIL import Image
 from torch import Tensor
 
-from gencli.core import backbones, metrics
-from gencli.core.backbones import Backbone
+from gencli.core import backbones, metrics, weights
 from gencli.core.device import generator, memory_format
 from gencli.core.errors import UsageError
+from gencli.core.images import grid, to_pillow
 from gencli.core.metrics import SEEN_AT_ONCE
 from gencli.core.pictures import PictureSet, in_order
 from gencli.core.stages import Report, Stage, unwatched
+from gencli.gan.evaluation import INCEPTION
 from gencli.gan.options import BACKBONE
 from gencli.gan.translation import pairs
 from gencli.gan.translation.networks import Translator
@@ -73,15 +75,8 @@ def evaluate(
     """
     if min(len(kinds.held_after), len(kinds.held_before or kinds.held_after)) < 2:
         raise UsageError("fewer than 2 pictures are held out", "name more with --data")
-    seer = backbones.load(backbone or BACKBONE, device=translator.runtime.device)
-    seer.to(memory_format=memory_format(translator.runtime.device))  # type: ignore[call-overload]
-    after = _tensor(kinds.held_after.spread(count), translator)
+    before, after = _held_out(translator, kinds, count, seed)
     task = translator.task
-    if kinds.held_before is not None:
-        before = _tensor(kinds.held_before.spread(count), translator)
-    else:
-        assert task is not None
-        before = spoilt(task, after, generator(seed)).to(after)
     with stage("translating") as told:
         made = _made(translator.way(reverse=False), before, told)
     if "back" in translator.nets:
@@ -91,8 +86,8 @@ def evaluate(
                 (_made(translator.way(reverse=True), made, told) - before).abs().mean(),
                 (_made(translator.way(reverse=False), back, told) - after).abs().mean(),
             ]
-        found = {"cycle": float(sum(away)) / 2, **_as_wholes(seer, made, after)}
-        return found | {f"back {name}": value for name, value in _as_wholes(seer, back, before).items()}
+        found: dict[str, float] = {"cycle": float(sum(away)) / 2, **_as_wholes(made, after, backbone, stage)}
+        return found | {f"back {name}": value for name, value in _as_wholes(back, before, backbone, stage).items()}
     rivals = {"": made, " of the input": before, " of the mean": _mean(kinds.after, task, before)}
     found = {}
     own = backbones.load(BACKBONE, pooling="average", device=translator.runtime.device)
@@ -101,7 +96,30 @@ def evaluate(
         if task is not None and task.name == "colorize":
             figures["colour"] = float((_chroma(some) - _chroma(after)).abs().mean())
         found |= {f"{figure}{name}": value for figure, value in figures.items()}
-    return found | _as_wholes(seer, made, after)
+    return found | _as_wholes(made, after, backbone, stage)
+
+
+def sheet(translator: TrainedTranslator, kinds: Kinds, count: int, seed: int) -> Image.Image:
+    """Held-out pictures in a row, what is made of them below, and below that their targets; without pairs what is made
+    of that again, and the same the other way."""
+    before, after = _held_out(translator, kinds, count, seed)
+    there = _made(translator.way(reverse=False), before)
+    rows = [before, there, after]
+    if "back" in translator.nets:
+        back = _made(translator.way(reverse=True), after)
+        again = _made(translator.way(reverse=True), there), _made(translator.way(reverse=False), back)
+        rows = [before, there, again[0], after, back, again[1]]
+    columns = min(map(len, rows))
+    return to_pillow(grid(torch.cat([row[:columns] for row in rows]).cpu(), columns=columns))
+
+
+def _held_out(translator: TrainedTranslator, kinds: Kinds, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    """At most so many pictures that were held out, and targets or pictures of the other kind, (N, 3, H, W) each."""
+    after = _tensor(kinds.held_after.spread(count), translator)
+    if kinds.held_before is not None:
+        return _tensor(kinds.held_before.spread(count), translator), after
+    assert translator.task is not None
+    return spoilt(translator.task, after, generator(seed)).to(after), after
 
 
 def _tensor(pictures: PictureSet, translator: TrainedTranslator) -> Tensor:
@@ -109,12 +127,13 @@ def _tensor(pictures: PictureSet, translator: TrainedTranslator) -> Tensor:
 
 
 @torch.no_grad()
-def _made(net: Translator, pictures: Tensor, told: Report) -> Tensor:
+def _made(net: Translator, pictures: Tensor, told: Report | None = None) -> Tensor:
     """What is made of pictures (N, 3, H, W), one after another, as people use it."""
     made = []
     for index, picture in enumerate(pictures.split(1), 1):
         made.append(net(picture).float())
-        told(index, len(pictures))
+        if told:
+            told(index, len(pictures))
     return torch.cat(made)
 
 
@@ -135,8 +154,16 @@ def _chroma(pictures: Tensor) -> Tensor:
     return pictures - grey(pictures)
 
 
-def _as_wholes(seer: Backbone, made: Tensor, wanted: Tensor) -> dict[str, float]:
-    """Both as sets, in what a backbone sees."""
-    fake, real = (metrics.features(seer, some.split(SEEN_AT_ONCE)) for some in (made, wanted))
-    precision, recall = metrics.precision_recall(real, fake)
-    return {**metrics.distances(real, fake), "precision": precision, "recall": recall}
+def _as_wholes(made: Tensor, wanted: Tensor, backbone: str | None, stage: Stage) -> dict[str, float]:
+    """Both as sets, in what a backbone sees; without a name also in Inception's features, where they are there."""
+    found: dict[str, float] = {}
+    for name in [backbone or BACKBONE, *([INCEPTION] if backbone is None and weights.is_here(INCEPTION) else [])]:
+        seer = backbones.load(name, device=made.device)
+        seer.to(memory_format=memory_format(made.device))  # type: ignore[call-overload]
+        with stage(f"{name} looks at pictures"):
+            fake, real = (metrics.features(seer, some.split(SEEN_AT_ONCE)) for some in (made, wanted))
+        if name == INCEPTION:
+            return found | {f"inception_{figure}": value for figure, value in metrics.distances(real, fake).items()}
+        precision, recall = metrics.precision_recall(real, fake)
+        found = {**metrics.distances(real, fake), "precision": precision, "recall": recall}
+    return found

@@ -17,7 +17,7 @@ HOLES = ("boxes", "center")
 FACTORS = ("2", "3", "4", "8")
 BLANK = 0.5  # where something is to be filled in
 MOST_BOXES = 4
-FAINT = 0.04  # edges of so little contrast are half seen
+FAINT = 0.08  # edges of so little contrast are half seen
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
 
