@@ -31,7 +31,7 @@ from gencli.core.filming import Filming
 from gencli.core.options import Common, command, spelling
 from gencli.gan.options import BACKBONE, FACES, TRANSLATORS, GanTraining
 from gencli.gan.translation.commands import carry_out, measure, translate
-from gencli.gan.translation.options import TranslateOptions, Translating, TranslatorTraining
+from gencli.gan.translation.options import SKETCH, TranslateOptions, Translating, TranslatorTraining
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,6 +72,14 @@ Neighbours = Annotated[
 Sheet = Annotated[
     str | None, typer.Option("--sheet", help="Of a translator: also a sheet of inputs, what it makes, and targets.")
 ]
+Drawing = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        help="A trained model: its name, a path, or `latest`.",
+        show_default=f"{FACES}; where pictures are given, {SKETCH}",
+    ),
+]
 Given = Annotated[
     list[str] | None,
     typer.Argument(metavar="PICTURE…", help="Of a translator: pictures to make others of (see `translate`)."),
@@ -83,7 +91,7 @@ Given = Annotated[
 def sample(
     common: Common,
     pictures: Given = None,
-    model: Model = FACES,
+    model: Drawing = None,
     count: Count = 64,
     classes: Classes = None,
     truncation: Truncation = None,
@@ -105,11 +113,12 @@ def sample(
     from gencli.gan import trained
 
     if pictures:
-        carry_out(pictures, TranslateOptions(), Filming(), common, model, Errand("translating", output))
+        errand = Errand("translating", output)
+        carry_out(pictures, TranslateOptions(), Filming(), common, model or SKETCH, errand)
         return
     console = Console.start(common)
     runtime = common.start()
-    loaded = trained.load(model, runtime)
+    loaded = trained.load(model or FACES, runtime)
     names = _names(classes)
     loaded.labels(1, names)  # whether it has them
     targets = outputs.plan([loaded.name] * (1 if grid else count), output, suffix="")

@@ -12,7 +12,7 @@ from gencli.core.console import Console
 from gencli.core.errors import UsageError
 from gencli.core.filming import Filming
 from gencli.core.options import Common, command
-from gencli.gan.translation.options import TranslateOptions
+from gencli.gan.translation.options import SKETCH, TranslateOptions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +39,7 @@ def translate(
     options: TranslateOptions,
     filming: Filming,
     common: Common,
-    model: Translator = "latest",
+    model: Translator = SKETCH,
     mask: Mask = None,
     output: PictureOutput = None,
     format: Format = None,
@@ -47,7 +47,11 @@ def translate(
     strict: Strict = False,
     skip_existing: SkipExisting = False,
 ) -> None:
-    """Make a picture one of another kind.
+    """Make a picture one of another kind: of a line drawing a face, or what a model of yours has learnt.
+
+    gencli gan translate drawing.png
+
+    gencli gan translate portrait.jpg --from-target
 
     gencli gan translate plan.png --model facades
 

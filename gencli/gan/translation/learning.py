@@ -72,13 +72,14 @@ def train(
                 seed=run.seed,
                 report=told,
             )
+        names = (f"inputs of the task {task}" if task else kinds.names[0], kinds.names[1])
         backbone = backbones.load(BACKBONE, pooling="average", device=runtime.device)
         backbone.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
         recipe, order = (_paired if paired else _unpaired)(kinds, options, task, backbone, runtime, run.seed)
         log.info(
-            "%s: from %s to %s, %s pictures, %s held out, %s weights, seed %d",
+            "%s: %s to %s, %s pictures, %s held out, %s weights, seed %d",
             name,
-            *kinds.names,
+            *names,
             f"{len(kinds.after):,}",
             f"{len(kinds.held_after):,}",
             f"{sum(weight.numel() for net in recipe.translators.values() for weight in net.parameters()):,}",
@@ -91,7 +92,7 @@ def train(
             config=replace(run, options=options).config(
                 kind=KIND,
                 architecture=recipe.architecture,
-                kinds=kinds.names,
+                kinds=names,
                 task=str(task) if task else None,
                 data=datasets.described(data, kinds.after),
             ),

@@ -11,12 +11,13 @@ from gencli.core.options import Flag, Options, Training, spelling
 from gencli.gan.options import OPTIMIZERS, TRANSLATORS, GanTraining
 
 KIND = "translator"  # of a model
+SKETCH = "sketch"  # one that ships
 NETS = ("quick", "unet", "unet-256", "resnet-6", "resnet-9")
 LOSSES = ("lsgan", "ns", "hinge")  # whose verdicts may be about patches
 SCHEDULES = ("linear", "cosine", "constant")
 
 # Isola et al. 2017: 286 pixels a side, cut down to 256
-PAPER: Mapping[str, Any] = {"jitter": 30 / 256, "perceptual": 0.0}
+PAPER: Mapping[str, Any] = {"jitter": 30 / 256, "perceptual": 0.0, "judge_width": 64}
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Translating(Options):
     identity: Annotated[float, Flag("cyclegan: weight of changes to what is of the kind already.", 0)] = 5.0
     buffer: Annotated[int, Flag("cyclegan: earlier pictures that the judges are shown again.", 0, 10_000)] = 50
     jitter: Annotated[float, Flag("Pictures are so much larger than what is cut out of them for a step.", 0, 1)] = 0.12
-    judge_width: Annotated[int, Flag("Channels of a judge's first layer.", 4, 512)] = 64
+    judge_width: Annotated[int, Flag("Channels of a judge's first layer.", 4, 512)] = 32
     judge_depth: Annotated[int, Flag("How often a judge halves a picture: its patches are larger then.", 1, 6)] = 3
     held_out: Annotated[float, Flag("Share of the pictures held out, where the set has no test part.", 0.001, 0.9)] = (
         0.05

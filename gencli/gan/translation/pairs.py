@@ -67,7 +67,7 @@ def load(
         learnt, held = datasets.train_and_test(
             many, size=size, root=root, report=told, limit=limit, held_out=held_out, seed=seed
         )
-        return Kinds(None, learnt, None, held, ("made of it", learnt.name))
+        return Kinds(None, learnt, None, held, ("inputs", learnt.name))
     if len(data) > 2:
         raise UsageError(f"--data was given {len(data)} times for two kinds of pictures", "give one folder, or two")
     layouts = [datasets.find(one, root) for one in data]

@@ -21,7 +21,7 @@ from gencli.core.images import Picture, Source, fit, loaded, resize, to_pillow
 from gencli.core.tiles import faded
 from gencli.gan.translation import networks
 from gencli.gan.translation.networks import Translation, Translator
-from gencli.gan.translation.options import KIND, TranslateOptions
+from gencli.gan.translation.options import KIND, SKETCH, TranslateOptions
 from gencli.gan.translation.tasks import BLANK, Task, ready, spoilt
 
 WHOLE = 1536  # pixels of the longest side up to which a picture is translated in one
@@ -99,7 +99,7 @@ def _whole(net: Translator, rgb: Tensor) -> Tensor:
 def translate(
     picture: Source,
     *,
-    model: str | TrainedTranslator,
+    model: str | TrainedTranslator = SKETCH,
     options: TranslateOptions | None = None,
     mask: Source | None = None,
     runtime: Runtime | None = None,
