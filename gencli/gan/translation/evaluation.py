@@ -156,14 +156,18 @@ def _chroma(pictures: Tensor) -> Tensor:
 
 def _as_wholes(made: Tensor, wanted: Tensor, backbone: str | None, stage: Stage) -> dict[str, float]:
     """Both as sets, in what a backbone sees; without a name also in Inception's features, where they are there."""
-    found: dict[str, float] = {}
-    for name in [backbone or BACKBONE, *([INCEPTION] if backbone is None and weights.is_here(INCEPTION) else [])]:
-        seer = backbones.load(name, device=made.device)
-        seer.to(memory_format=memory_format(made.device))  # type: ignore[call-overload]
-        with stage(f"{name} looks at pictures"):
-            fake, real = (metrics.features(seer, some.split(SEEN_AT_ONCE)) for some in (made, wanted))
-        if name == INCEPTION:
-            return found | {f"inception_{figure}": value for figure, value in metrics.distances(real, fake).items()}
-        precision, recall = metrics.precision_recall(real, fake)
-        found = {**metrics.distances(real, fake), "precision": precision, "recall": recall}
+    fake, real = _seen(backbone or BACKBONE, made, wanted, stage)
+    precision, recall = metrics.precision_recall(real, fake)
+    found = {**metrics.distances(real, fake), "precision": precision, "recall": recall}
+    if backbone is None and weights.is_here(INCEPTION):
+        fake, real = _seen(INCEPTION, made, wanted, stage)
+        found |= {f"inception_{name}": value for name, value in metrics.distances(real, fake).items()}
     return found
+
+
+def _seen(backbone: str, made: Tensor, wanted: Tensor, stage: Stage) -> tuple[Tensor, Tensor]:
+    """What a backbone sees in pictures, (N, F) and (M, F)."""
+    seer = backbones.load(backbone, device=made.device)
+    seer.to(memory_format=memory_format(made.device))  # type: ignore[call-overload]
+    with stage(f"{backbone} looks at pictures"):
+        return metrics.features(seer, made.split(SEEN_AT_ONCE)), metrics.features(seer, wanted.split(SEEN_AT_ONCE))

@@ -25,7 +25,7 @@ from gencli.gan.translation.pairs import Kinds
 from gencli.gan.translation.tasks import Task
 from gencli.gan.translation.training import CycleRecipe, PairedRecipe, TranslatorRecipe, built, form
 
-STEPS_APART = 200  # of previews, at least: an epoch of few pictures is over in no time
+LEAST_APART, MOST_APART = 200, 1000  # steps between previews: an epoch may be over in no time, or never
 COMPARED = 500  # pictures of the wanted kind, to which what is made is compared as a set
 
 log = logging.getLogger("gencli")
@@ -100,7 +100,7 @@ def train(
                 options.steps,
                 options.epochs,
                 options.minutes,
-                evaluate_steps=len(order) * -(-STEPS_APART // len(order)),
+                evaluate_steps=min(len(order) * -(-LEAST_APART // len(order)), MOST_APART),
             ),
             runtime=runtime,
             resume=resume,
