@@ -15,6 +15,10 @@ from gencli.core.device import Runtime
 from gencli.core.metrics import Likeness
 from gencli.gan import evaluation, trained
 from gencli.gan.options import BACKBONE
+from gencli.gan.translation import evaluation as evaluation_of_translators
+from gencli.gan.translation import trained as translators
+from gencli.gan.translation.options import SKETCH
+from gencli.gan.translation.pairs import Kinds
 
 CPU = Runtime(torch.device("cpu"))
 
@@ -26,8 +30,25 @@ def test_the_card_tells_the_file(name: str, card: Callable[[str, str], str]) -> 
     assert f"| parameters | {count:,} |" in told
 
 
+def test_the_translators_card_tells_its_file(card: Callable[[str, str], str]) -> None:
+    told = card("gan", SKETCH)
+    net = translators.load(SKETCH, CPU).way(reverse=False)
+    assert f"| parameters | {sum(weight.numel() for weight in net.parameters()):,} |" in told
+    assert sum(file.stat().st_size for file in store.find("gan", SKETCH).folder.iterdir()) < 4e6
+
+
+def test_lines_become_faces() -> None:
+    """Nearer to those whose lines they are than the mean of all, and alike them as a whole."""
+    faces = datasets.load("@faces:60", size=128)
+    kinds = Kinds(None, faces.subset(range(30)), None, faces.subset(range(30, 60)), ("inputs", "faces"))
+    found = evaluation_of_translators.evaluate(translators.load(SKETCH, CPU), kinds, 30, 1)
+    for figure in ("l1", "perceptual"):
+        assert found[figure] < 0.8 * found[f"{figure} of the mean"]
+        assert found[figure] < 0.6 * found[f"{figure} of the input"]
+
+
 def test_together_they_are_small() -> None:
-    assert sum(file.stat().st_size for model in store.built_in("gan") for file in model.folder.iterdir()) < 6e6
+    assert sum(file.stat().st_size for model in store.built_in("gan") for file in model.folder.iterdir()) < 7e6
 
 
 def test_everything_works_from_a_bare_install(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,6 +58,8 @@ def test_everything_works_from_a_bare_install(here: Path, capsys: pytest.Capture
         ["sample", "--model", "digits", "--class", "3,8", "--seed", "1"],
         ["walk", "--frames", "4", "--seed", "1"],
         ["walk", "--model", "digits", "--points", "10", "--frames", "20", "--seed", "1"],
+        ["translate", "face.png", "--from-target", "--size", "96"],
+        ["face-sketch.png"],
     ):
         assert run(["gan", *words]) == 0, words
     assert capsys.readouterr().out.split() == [
@@ -45,6 +68,8 @@ def test_everything_works_from_a_bare_install(here: Path, capsys: pytest.Capture
         "digits.png",
         "faces-walk.gif",
         "digits-walk.gif",
+        "face-sketch.png",
+        "face-sketch-sketch.png",
     ]
     assert Image.open("face.png").size == (64, 64)
 

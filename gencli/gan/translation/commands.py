@@ -49,9 +49,9 @@ def translate(
 ) -> None:
     """Make a picture one of another kind: of a line drawing a face, or what a model of yours has learnt.
 
-    gencli gan translate drawing.png
+    gencli gan translate drawing.png --size 256
 
-    gencli gan translate portrait.jpg --from-target
+    gencli gan translate portrait.jpg --from-target --size 256
 
     gencli gan translate plan.png --model facades
 
