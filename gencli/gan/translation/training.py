@@ -396,4 +396,6 @@ def built(shape: Translation, names: Sequence[str], seed: int) -> Iterator[tuple
         nets = networks.build(one), networks.judge(one)
         for net in nets:
             networks.initialise(net, draw)
+        if not shape.paired:
+            networks.begin_alike(nets[0])
         yield name, nets

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from gencli.gan.translation import networks
+from gencli.gan.translation import networks, training
 from gencli.gan.translation.networks import Translation, Translator
 from gencli.gan.translation.options import NETS
 
@@ -61,8 +61,8 @@ def test_pictures_keep_their_size_and_their_range(kind: str) -> None:
 def test_the_papers_unet_halves_a_picture_to_a_single_position() -> None:
     net = networks.Translator(Translation("unet-256"), networks.UNet256(3, 3, width=2), 256)
     networks.initialise(net, torch.Generator().manual_seed(1))
-    for training in (True, False):
-        assert net.train(training)(torch.rand(1, 3, 256, 256)).shape == (1, 3, 256, 256)
+    for learning in (True, False):
+        assert net.train(learning)(torch.rand(1, 3, 256, 256)).shape == (1, 3, 256, 256)
     bottom = torch.rand(1, 3, 256, 256)
     for layer in net.body.down:  # type: ignore[union-attr]
         bottom = layer(bottom)
@@ -83,3 +83,14 @@ def test_a_form_is_kept_as_json_keeps_it_and_reversed() -> None:
     assert Translation.from_dict({**vars(form), "widths": list(WIDTHS)}) == form
     back = form.reversed()
     assert (back.before, back.after, back.widths) == (3, 1, WIDTHS) and back.reversed() == form
+
+
+@torch.no_grad()
+def test_without_pairs_a_quick_translator_begins_with_the_picture_itself() -> None:
+    pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
+    away = {}
+    for paired in (False, True):
+        form = Translation("quick", widths=WIDTHS, judge_width=4, judge_depth=2, paired=paired)
+        ((_, (net, _)),) = training.built(form, ["there"], 1)
+        away[paired] = float((net(pictures) - pictures).abs().mean())
+    assert away[False] < 0.06 and away[True] > 0.2
