@@ -22,7 +22,7 @@ from gencli.gan.translation import pairs
 from gencli.gan.translation.networks import Translator
 from gencli.gan.translation.options import TranslatorTraining
 from gencli.gan.translation.pairs import Kinds
-from gencli.gan.translation.tasks import Task, grey, spoilt
+from gencli.gan.translation.tasks import Task, finished, grey, spoilt
 from gencli.gan.translation.trained import TrainedTranslator
 from gencli.gan.translation.training import resemblance
 
@@ -78,7 +78,7 @@ def evaluate(
     before, after = _held_out(translator, kinds, count, seed)
     task = translator.task
     with stage("translating") as told:
-        made = _made(translator.way(reverse=False), before, told)
+        made = finished(task, before, _made(translator.way(reverse=False), before, told))
     if "back" in translator.nets:
         with stage("and back again") as told:
             back = _made(translator.way(reverse=True), after, told)
@@ -103,7 +103,7 @@ def sheet(translator: TrainedTranslator, kinds: Kinds, count: int, seed: int) ->
     """Held-out pictures in a row, what is made of them below, and below that their targets; without pairs what is made
     of that again, and the same the other way."""
     before, after = _held_out(translator, kinds, count, seed)
-    there = _made(translator.way(reverse=False), before)
+    there = finished(translator.task, before, _made(translator.way(reverse=False), before))
     rows = [before, there, after]
     if "back" in translator.nets:
         back = _made(translator.way(reverse=True), after)

@@ -22,7 +22,7 @@ from gencli.gan.translation import pairs
 from gencli.gan.translation.batches import PairedBatches, UnpairedBatches, batches
 from gencli.gan.translation.options import KIND, TranslatorTraining
 from gencli.gan.translation.pairs import Kinds
-from gencli.gan.translation.tasks import Task
+from gencli.gan.translation.tasks import ALIKE, Task
 from gencli.gan.translation.training import CycleRecipe, PairedRecipe, TranslatorRecipe, built, form
 
 LEAST_APART, MOST_APART = 200, 1000  # steps between previews: an epoch may be over in no time, or never
@@ -115,7 +115,7 @@ def _paired(
     shape, learnt, held = form(options), kinds.after, kinds.held_after
     if kinds.before is not None and kinds.held_before is not None:
         learnt, held = pairs.together(kinds.before, learnt), pairs.together(kinds.held_before, held)
-    ((_, nets),) = built(shape, ["there"], seed)
+    ((_, nets),) = built(shape, ["there"], seed, alike=task is not None and task.name in ALIKE)
     recipe = PairedRecipe(nets, options, backbone, held, runtime, seed)
     return recipe, PairedBatches(batches(learnt, options, runtime, seed), task, seed)
 
@@ -127,7 +127,7 @@ def _unpaired(
     shape, likeness = form(options), None
     if len(kinds.after) > 1:
         likeness = Likeness(backbones.load(BACKBONE, device=runtime.device), kinds.after.spread(COMPARED))
-    nets, held = dict(built(shape, ["there", "back"], seed)), (kinds.held_before, kinds.held_after)
+    nets, held = dict(built(shape, ["there", "back"], seed, alike=True)), (kinds.held_before, kinds.held_after)
     recipe = CycleRecipe(nets, options, backbone, held, likeness, runtime, seed)
     both = (batches(kind, options, runtime, seed + which) for which, kind in enumerate((kinds.before, kinds.after)))
     return recipe, UnpairedBatches(*both)

@@ -240,8 +240,8 @@ class Changed(nn.Module):
 
 @torch.no_grad()
 def begin_alike(net: Translator) -> None:
-    """Let a quick translator begin with what it makes being nearly the picture it is given: there is little to change
-    where both kinds have most in common, and without pairs nothing else says which colours are to stay."""
+    """Let a quick translator make nearly the picture that it is given, to begin with: without pairs nothing else says
+    which colours are to stay."""
     if isinstance(net.body, Quick):
         nn.init.dirac_(net.body.fine.weight).mul_(ALIKE)
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gencli.core.color import luma
+from gencli.core.color import luma, with_color_of
 from gencli.core.errors import UsageError
 from gencli.core.images import resize
 
@@ -17,6 +17,7 @@ HOLES = ("boxes", "center")
 FACTORS = ("2", "3", "4", "8")
 BLANK = 0.5  # where something is to be filled in
 MOST_BOXES = 4
+ALIKE = ("colorize", "superres", "inpaint", "denoise")  # whose inputs are much like their targets
 FAINT = 0.08  # edges of so little contrast are half seen
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 
@@ -83,6 +84,14 @@ def ready(task: Task, picture: Tensor) -> Tensor:
         height, width = picture.shape[-2:]
         return resize(picture, (int(task.how) * height, int(task.how) * width)).clamp(0, 1)
     return picture
+
+
+def finished(task: Task | None, before: Tensor, made: Tensor) -> Tensor:
+    """What is made (N, 3, H, W) of a translator's inputs, as people get it: a picture that was given colours keeps its
+    own lightness."""
+    if task is None or task.name != "colorize":
+        return made
+    return with_color_of(before, made).clamp(0, 1)
 
 
 def grey(pictures: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from gencli.core.tiles import faded
 from gencli.gan.translation import networks
 from gencli.gan.translation.networks import Translation, Translator
 from gencli.gan.translation.options import KIND, SKETCH, TranslateOptions
-from gencli.gan.translation.tasks import BLANK, Task, ready, spoilt
+from gencli.gan.translation.tasks import BLANK, Task, finished, ready, spoilt
 
 WHOLE = 1536  # pixels of the longest side up to which a picture is translated in one
 TILE, OVERLAP = 1024, 128
@@ -81,6 +81,7 @@ class TrainedTranslator:
         given = rgb if holes is None else torch.where(holes > 0.5, BLANK, rgb)
         with torch.no_grad(), self.runtime.autocast():
             made = faded(lambda part: _whole(net, part), given, tile, OVERLAP).float()
+        made = finished(self.task, given, made)
         if holes is not None:
             made = torch.lerp(rgb, made, holes)
         alpha = None if picture.alpha is None else resize(picture.alpha, extent).clamp(0, 1)

@@ -27,7 +27,7 @@ from gencli.gan.translation import networks
 from gencli.gan.translation.batches import Both
 from gencli.gan.translation.networks import Translation, Translator
 from gencli.gan.translation.options import TranslatorTraining
-from gencli.gan.translation.tasks import Task, spoilt
+from gencli.gan.translation.tasks import Task, finished, spoilt
 
 SEEN = ("conv1_1", "conv2_1", "conv3_1", "conv4_1")  # of the backbone, where pictures are compared
 SHOWN = 6  # held-out pictures in a preview
@@ -230,10 +230,11 @@ class PairedRecipe(TranslatorRecipe):
     ) -> None:
         super().__init__({"there": nets[0]}, {"judge": nets[1]}, options, backbone, runtime, seed)
         some = _whole(held_out.spread(MEASURED), options.size, runtime)
-        if options.task is None:
+        self.task = None if options.task is None else Task.parse(options.task)
+        if self.task is None:
             self.tested = Both(some[:, :3], some[:, 3:])
         else:
-            self.tested = Both(spoilt(Task.parse(options.task), some, generator(seed, 6)), some)
+            self.tested = Both(spoilt(self.task, some, generator(seed, 6)), some)
 
     def step(self, batch: Both, progress: float) -> Mapping[str, Tensor]:
         before, after = (part.contiguous(memory_format=self.layout) for part in (batch.before, batch.after))
@@ -253,11 +254,12 @@ class PairedRecipe(TranslatorRecipe):
 
     def evaluate(self) -> dict[str, float]:
         """On held-out pairs."""
-        made = self.made("there", self.tested.before)
+        made = finished(self.task, self.tested.before, self.made("there", self.tested.before))
         return resemblance(self.backbone, made, self.tested.after)
 
     def samples(self) -> tuple[Tensor, Tensor]:
-        return self.made("there", self.tested.before[:SHOWN]), self.tested.after[:SHOWN]
+        before = self.tested.before[:SHOWN]
+        return finished(self.task, before, self.made("there", before)), self.tested.after[:SHOWN]
 
     def preview(self) -> Image.Image:
         """Inputs, what is made of them, targets: a row each."""
@@ -388,14 +390,17 @@ def form(options: TranslatorTraining) -> Translation:
     )
 
 
-def built(shape: Translation, names: Sequence[str], seed: int) -> Iterator[tuple[str, tuple[Translator, nn.Module]]]:
-    """Translators of such names with their judges, their weights drawn."""
+def built(
+    shape: Translation, names: Sequence[str], seed: int, *, alike: bool = False
+) -> Iterator[tuple[str, tuple[Translator, nn.Module]]]:
+    """Translators of such names with their judges, their weights drawn; those between kinds that are much `alike` begin
+    with what they are given."""
     draw = generator(seed)
     for index, name in enumerate(names):
         one = shape if index == 0 else shape.reversed()
         nets = networks.build(one), networks.judge(one)
         for net in nets:
             networks.initialise(net, draw)
-        if not shape.paired:
+        if alike:
             networks.begin_alike(nets[0])
         yield name, nets

@@ -86,11 +86,11 @@ def test_a_form_is_kept_as_json_keeps_it_and_reversed() -> None:
 
 
 @torch.no_grad()
-def test_without_pairs_a_quick_translator_begins_with_the_picture_itself() -> None:
+def test_between_kinds_that_are_alike_a_quick_translator_begins_with_the_picture_itself() -> None:
     pictures = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(3))
     away = {}
-    for paired in (False, True):
-        form = Translation("quick", widths=WIDTHS, judge_width=4, judge_depth=2, paired=paired)
-        ((_, (net, _)),) = training.built(form, ["there"], 1)
-        away[paired] = float((net(pictures) - pictures).abs().mean())
-    assert away[False] < 0.06 and away[True] > 0.2
+    for alike in (False, True):
+        form = Translation("quick", widths=WIDTHS, judge_width=4, judge_depth=2)
+        ((_, (net, _)),) = training.built(form, ["there"], 1, alike=alike)
+        away[alike] = float((net(pictures) - pictures).abs().mean())
+    assert away[True] < 0.06 and away[False] > 0.2

@@ -9,7 +9,7 @@ from gencli.core.color import luma
 from gencli.core.errors import UsageError
 from gencli.core.images import resize
 from gencli.gan.translation import tasks
-from gencli.gan.translation.tasks import Task, ready, spoilt
+from gencli.gan.translation.tasks import Task, finished, ready, spoilt
 
 
 def draw(seed: int = 1) -> torch.Generator:
@@ -89,3 +89,13 @@ def test_lines_are_where_lightness_changes() -> None:
 @pytest.mark.parametrize("text", ["inpaint", "denoise", "edges"])
 def test_a_persons_picture_is_what_others_start_from(text: str) -> None:
     assert torch.equal(ready(Task.parse(text), PICTURES[:1]), PICTURES[:1])
+
+
+def test_what_is_coloured_keeps_its_lightness() -> None:
+    before = 0.3 + 0.4 * spoilt(Task.parse("colorize"), PICTURES, draw())
+    made = 0.5 + 0.1 * (PICTURES.flip(0) - 0.5)
+    found = finished(Task.parse("colorize"), before, made)
+    torch.testing.assert_close(luma(found), luma(before), atol=1e-5, rtol=0)
+    torch.testing.assert_close(found - luma(found), made - luma(made), atol=1e-5, rtol=0)
+    for task in (None, Task.parse("edges"), Task.parse("denoise")):
+        assert finished(task, before, made) is made
