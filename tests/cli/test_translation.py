@@ -147,8 +147,9 @@ def test_what_a_translator_starts_from_is_made_of_a_picture(kinds: Path) -> None
     for source, more in (("kinds/A/2.png", ["--from-target"]), ("drawing.png", []), ("kinds/A/2.png", [])):
         name = f"{Path(source).stem}{len(more)}.png"
         assert run(["gan", "translate", source, "--model", "lines", *more, "-o", name]) == 0
-    assert np.abs(pixels("21.png") - pixels("drawing0.png")).max() <= 2  # a file's levels are between
-    assert np.abs(pixels("21.png") - pixels("20.png")).max() > 2
+    # a file's levels lie between, which such a network may enlarge
+    assert np.abs(pixels("21.png") - pixels("drawing0.png")).mean() < 1
+    assert np.abs(pixels("21.png") - pixels("20.png")).mean() > 4
 
 
 def test_a_stopped_training_goes_on_exactly(kinds: Path, capsys: Captured) -> None:
