@@ -3,7 +3,7 @@
     python benchmarks/translation.py --parts steps
     python benchmarks/translation.py --parts pairs --data facades --data-root DATA --minutes 40 --keep sheet.png
     python benchmarks/translation.py --parts pairs --data PHOTOS --task colorize --size 64 --minutes 30
-    python benchmarks/translation.py --parts kinds --attribute glasses --size 64 --minutes 30
+    python benchmarks/translation.py --parts kinds --attribute glasses --size 64 --minutes 30 --option batch-size=4
 
 **Steps.** A step of the textbook's CycleGAN at 256 pixels, by gencli and in the plain way: contiguous memory, features
 enlarged and then convolved, a pass for each picture and each verdict, and judges that gather gradients while
@@ -247,11 +247,12 @@ def sheet(place: Path, rows: list[Tensor]) -> None:
 
 def chosen(given: argparse.Namespace) -> dict[str, Any]:
     """Options of the training that are not its defaults."""
-    return {
-        name: value
-        for name in ("net", "l1", "perceptual", "judge_width")
-        if (value := getattr(given, name)) is not None
-    }
+    usual = TranslatorTraining()
+    found = {}
+    for name, _, value in (one.partition("=") for one in given.option):
+        kind = type(getattr(usual, name.replace("-", "_")))
+        found[name.replace("-", "_")] = kind(value)
+    return found
 
 
 def main() -> None:
@@ -261,10 +262,9 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path)
     parser.add_argument("--task")
     parser.add_argument("--attribute", default="glasses", help="of drawn faces")
-    parser.add_argument("--net")
-    parser.add_argument("--l1", type=float)
-    parser.add_argument("--perceptual", type=float)
-    parser.add_argument("--judge-width", type=int)
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="of the training, as judge-width=64"
+    )
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--minutes", type=float, default=40.0, help="of each training")
     parser.add_argument("--count", type=int, default=200, help="held-out pictures at most")

@@ -66,7 +66,7 @@ def capture(recipe: Remembered, ranks: Ranks) -> dict[str, Any]:
 
 
 def _of_each_rank(state: dict[str, Any], ranks: Ranks) -> list[dict[str, Any]]:
-    """Every rank's state, in their order: alike but for what stands in the tensors."""
+    """Every rank's state, in their order: alike but for what stands in the tensors, and how long they are."""
     if ranks.alone:
         return [state]
     tensors: dict[str, Tensor] = {}

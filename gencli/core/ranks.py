@@ -49,12 +49,18 @@ class Ranks:
         return [float(value) / self.world_size for value in message]
 
     def gather(self, value: Tensor) -> list[Tensor]:
-        """A CPU tensor of each rank, of one shape everywhere, in the order of the ranks."""
+        """A CPU tensor of each rank, in their order; of one shape everywhere but for how long it is."""
         if self.alone:
             return [value]
-        everyone = [torch.empty_like(value) for _ in range(self.world_size)]
-        dist.all_gather(everyone, value, group=self._messages)
-        return everyone
+        if not value.dim():
+            return [one[0] for one in self.gather(value[None])]
+        lengths = [torch.empty(1, dtype=torch.int64) for _ in range(self.world_size)]
+        dist.all_gather(lengths, torch.tensor([len(value)]), group=self._messages)
+        longest = int(max(lengths))
+        padded = torch.cat([value, value.new_zeros(longest - len(value), *value.shape[1:])])
+        everyone = [torch.empty_like(padded) for _ in range(self.world_size)]
+        dist.all_gather(everyone, padded, group=self._messages)
+        return [one[: int(length)] for one, length in zip(everyone, lengths, strict=True)]
 
     def share_weights(self, modules: Iterable[nn.Module]) -> None:
         """Give every rank rank 0's parameters and buffers."""

@@ -172,13 +172,16 @@ def test_options_are_told_apart(kinds: Path, capsys: Captured) -> None:
     assert "there is no such task" in capsys.readouterr().err
 
 
-def test_large_pictures_are_translated_tile_by_tile(kinds: Path) -> None:
-    assert train("mine") == 0
+def test_large_pictures_are_translated_tile_by_tile(kinds: Path, capsys: Captured) -> None:
+    assert train("tiler") == 0
     large = Image.effect_noise((700, 300), 60).convert("RGB")
     large.save("large.png")
     large.crop((0, 0, 256, 256)).save("corner.png")
-    assert run(["gan", "translate", "large.png", "--model", "mine", "--tile", "256", "-o", "tiles.png"]) == 0
-    assert run(["gan", "translate", "corner.png", "--model", "mine", "-o", "alone.png"]) == 0
+    assert run(["gan", "translate", "corner.png", "--model", "tiler", "--size", "128", "-o", "small.png"]) == 0
+    assert "--size" not in capsys.readouterr().err
+    assert run(["gan", "translate", "large.png", "--model", "tiler", "--tile", "256", "-o", "tiles.png"]) == 0
+    assert run(["gan", "translate", "corner.png", "--model", "tiler", "-o", "alone.png"]) == 0
+    assert capsys.readouterr().err.count("try --size 64") == 1  # it learnt from 32 pixels; once is enough
     made, alone = pixels("tiles.png"), pixels("alone.png")
     assert made.shape == (300, 700, 3)
     assert np.abs(made[:40, :100] - alone[:40, :100]).max() <= 1  # where no other tile comes

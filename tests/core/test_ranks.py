@@ -29,16 +29,17 @@ OPTIONS = TrainingOptions(epochs=3, log_steps=3)
 
 
 class Memory:
-    """What a rank has seen: another thing on each."""
+    """What a rank has seen, and what it kept of that: another thing on each, and not as much."""
 
     def __init__(self) -> None:
         self.seen: Tensor | None = None
+        self.kept: Tensor | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seen": self.seen}
+        return {"seen": self.seen, "kept": self.kept}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seen = state_dict["seen"]
+        self.seen, self.kept = state_dict["seen"], state_dict["kept"]
 
 
 class Line(Recipe):
@@ -52,7 +53,7 @@ class Line(Recipe):
         self.sgd = torch.optim.SGD(self.net.parameters(), lr=0.05, momentum=0.9)
         self.modules, self.optimizers = {"net": self.net}, {"net": self.sgd}
         self.generators = {"own": torch.Generator().manual_seed(rank)}
-        self.memory = Memory()
+        self.rank, self.memory = rank, Memory()
         self.own = {"memory": self.memory}
         self.explode = explode
 
@@ -62,6 +63,7 @@ class Line(Recipe):
         if self.memory.seen is not None:
             wanted = wanted + 0.1 * self.memory.seen
         self.memory.seen = batch.mean(1, keepdim=True)
+        self.memory.kept = batch[: 1 + 2 * self.rank]
         loss = (self.net(batch) - wanted).square().mean()
         self.sgd.zero_grad()
         loss.backward()
@@ -186,6 +188,7 @@ def test_ranks_stop_together_and_resume_exactly(two: Path, tmp_path: Path) -> No
     own = states[0]["generators"]["own"]
     assert len(own) == 2
     assert not torch.equal(*own)
+    assert [len(each["kept"]) for each in states[1]["own"]["memory"]] == [1, 3]
 
 
 def test_ranks_go_back_together(tmp_path: Path) -> None:

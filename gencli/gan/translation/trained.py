@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,13 @@ from gencli.core.tiles import faded
 from gencli.gan.translation import networks
 from gencli.gan.translation.networks import Translation, Translator
 from gencli.gan.translation.options import KIND, SKETCH, TranslateOptions
-from gencli.gan.translation.tasks import BLANK, Task, finished, ready, spoilt
+from gencli.gan.translation.tasks import ALIKE, BLANK, Task, finished, ready, spoilt
 
 WHOLE = 1536  # pixels of the longest side up to which a picture is translated in one
 TILE, OVERLAP = 1024, 128
+STRANGE = 4  # times as large as what a translator has learnt from: it may not know what it sees
+
+log = logging.getLogger("gencli")
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,9 @@ class TrainedTranslator:
         if self.task is not None:
             rgb = spoilt(self.task, rgb, generator(0)) if options.from_target else ready(self.task, rgb)
         extent = rgb.shape[-2], rgb.shape[-1]
+        learnt = self.config["options"]["size"]
+        if max(extent) > STRANGE * learnt and (self.task is None or self.task.name not in ALIKE):
+            _say_strange(self.name, learnt)
         if tile is None and max(extent) > WHOLE:
             tile = TILE
         holes = None if mask is None else resize(luma(mask.opaque.to(rgb)), extent).clamp(0, 1)
@@ -86,6 +93,16 @@ class TrainedTranslator:
             made = torch.lerp(rgb, made, holes)
         alpha = None if picture.alpha is None else resize(picture.alpha, extent).clamp(0, 1)
         return to_pillow(made, alpha)
+
+
+@cache  # once is enough for a folder, or a film
+def _say_strange(name: str, learnt: int) -> None:
+    log.warning(
+        "%s has learnt from pictures of %d pixels and may not know much larger things: try --size %d",
+        name,
+        learnt,
+        2 * learnt,
+    )
 
 
 def _whole(net: Translator, rgb: Tensor) -> Tensor:
