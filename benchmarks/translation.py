@@ -3,7 +3,7 @@
     python benchmarks/translation.py --parts steps
     python benchmarks/translation.py --parts pairs --data facades --data-root DATA --minutes 40 --keep sheet.png
     python benchmarks/translation.py --parts pairs --data PHOTOS --task colorize --size 64 --minutes 30
-    python benchmarks/translation.py --parts kinds --attribute glasses --size 64 --minutes 30 --option batch-size=4
+    python benchmarks/translation.py --parts kinds --attribute glasses --size 64 --minutes 38
 
 **Steps.** A step of the textbook's CycleGAN at 256 pixels, by gencli and in the plain way: contiguous memory, features
 enlarged and then convolved, a pass for each picture and each verdict, and judges that gather gradients while
@@ -249,9 +249,10 @@ def chosen(given: argparse.Namespace) -> dict[str, Any]:
     """Options of the training that are not its defaults."""
     usual = TranslatorTraining()
     found = {}
-    for name, _, value in (one.partition("=") for one in given.option):
-        kind = type(getattr(usual, name.replace("-", "_")))
-        found[name.replace("-", "_")] = kind(value)
+    for flag, _, value in (one.partition("=") for one in given.option):
+        name = flag.replace("-", "_")
+        default = getattr(usual, name)
+        found[name] = float(value) if default is None else type(default)(value)
     return found
 
 

@@ -54,7 +54,7 @@ def train(
     """
     runtime = runtime or Runtime(torch.device("cpu"))
     with runs.begin("gan", name, options or TranslatorTraining(), seed, runtime, resume=resume) as run:
-        options = run.options.ended()
+        options = run.options.ended().settled()
         check(options)
         task = None if options.task is None else Task.parse(options.task)
         paired = options.arch == "pix2pix"

@@ -15,6 +15,7 @@ SKETCH = "sketch"  # one that ships
 NETS = ("quick", "unet", "unet-256", "resnet-6", "resnet-9")
 LOSSES = ("lsgan", "ns", "hinge")  # whose verdicts may be about patches
 SCHEDULES = ("linear", "cosine", "constant")
+PERCEPTUAL = 10.0  # with pairs; there and back it takes a third of the time
 
 # Isola et al. 2017: 286 pixels a side, cut down to 256
 PAPER: Mapping[str, Any] = {"jitter": 30 / 256, "perceptual": 0.0, "judge_width": 64}
@@ -28,9 +29,11 @@ class Translating(Options):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "pix2pix": {**PAPER, "net": "unet-256", "l1": 100.0},
         # the textbook's, with the paper's buffer
-        "cyclegan": {**PAPER, "net": "unet", "judge_width": 32, "judge_depth": 4, "jitter": 0.0, "identity": 1.0},
-        "cyclegan-paper": {**PAPER, "net": "resnet-9", "identity": 5.0},
-    }
+        "cyclegan": {
+            **PAPER, "net": "unet", "judge_width": 32, "judge_depth": 4, "jitter": 0.0, "cycle": 10.0, "identity": 1.0,
+        },
+        "cyclegan-paper": {**PAPER, "net": "resnet-9", "cycle": 10.0, "identity": 5.0},
+    }  # fmt: skip
 
     net: Annotated[
         str,
@@ -56,9 +59,14 @@ class Translating(Options):
     ] = None
     l1: Annotated[float, Flag("pix2pix: weight of the distance from the target.", 0)] = 100.0
     perceptual: Annotated[
-        float, Flag("Weight of the distance in what a backbone sees: from the target, or there and back.", 0)
-    ] = 10.0
-    cycle: Annotated[float, Flag("cyclegan: weight of the distance there and back.", 0)] = 10.0
+        float | None,
+        Flag(
+            "Weight of the distance in what a backbone sees: from the target, or there and back.",
+            0,
+            shown_default=f"{PERCEPTUAL:g}; cyclegan: 0",
+        ),
+    ] = None
+    cycle: Annotated[float, Flag("cyclegan: weight of the distance there and back.", 0)] = 5.0
     identity: Annotated[float, Flag("cyclegan: weight of changes to what is of the kind already.", 0)] = 5.0
     buffer: Annotated[int, Flag("cyclegan: earlier pictures that the judges are shown again.", 0, 10_000)] = 50
     jitter: Annotated[float, Flag("Pictures are so much larger than what is cut out of them for a step.", 0, 1)] = 0.12
@@ -100,9 +108,9 @@ class TranslatorTraining(Translating, Training):
     arch: Annotated[str, Flag("With pairs, or without.", choices=TRANSLATORS)] = "pix2pix"
     size: Annotated[int, Flag("Side of the pictures in pixels.", minimum=16, maximum=1024)] = 128
     loss: Annotated[str, Flag("What judges and translators minimise.", choices=LOSSES)] = "lsgan"
-    batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 1
+    batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 4
     optimizer: Annotated[str, Flag("How the weights are changed.", choices=OPTIMIZERS)] = "adam"
-    rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 2e-4
+    rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 4e-4
     d_rate: Annotated[float | None, Flag("The judges'.", minimum=0, shown_default="as the translators'")] = None
     beta1: Annotated[float, Flag("Adam's β₁.", 0, 0.999)] = 0.5
     beta2: Annotated[float, Flag("Adam's β₂.", 0.5, 0.99999)] = 0.999
@@ -111,6 +119,11 @@ class TranslatorTraining(Translating, Training):
     flip: Annotated[bool, Flag("Mirror half of the pictures, left to right.")] = False
     referee: Annotated[bool, Flag("Watch the game: say what goes wrong.")] = True
     limit: Annotated[int | None, Flag("Most pictures to learn from.", minimum=2)] = None
+
+    def settled(self) -> TranslatorTraining:
+        """The options with what was left open decided."""
+        usual = PERCEPTUAL if self.arch == "pix2pix" else 0.0
+        return self.replace(perceptual=usual if self.perceptual is None else self.perceptual)
 
     @classmethod
     def of(cls, general: GanTraining, translating: Translating) -> TranslatorTraining:
