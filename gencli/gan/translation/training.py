@@ -152,16 +152,17 @@ class TranslatorRecipe(Recipe):
         self.scaler.step(self.optimizers[name])
         return {
             "d_loss": loss,
-            "ahead": (on_real.mean((1, 2, 3)) > on_fake.mean((1, 2, 3))).float().mean(),
+            "ahead": (on_real.mean((1, 2, 3))[:, None] > on_fake.mean((1, 2, 3))).float().mean(),
             "rejected": nn.functional.softplus(-on_fake).mean(),
         }
 
     def verdicts(self, judge: nn.Module, real: Tensor, fake: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
-        """A judge's logits for both, (N, 1, h, w): in one pass, for its norms are of each picture alone."""
+        """A judge's logits for both, (N, 1, h, w), of which there may be unequal numbers: in one pass, for its norms
+        are of each picture alone."""
         both = torch.cat([real, fake])
         if given is not None:
             both = torch.cat([given.repeat(2, 1, 1, 1), both], 1)
-        on_real, on_fake = judge(both).float().chunk(2)
+        on_real, on_fake = judge(both).float().split([len(real), len(fake)])
         return on_real, on_fake
 
     def deceived(self, name: str, fake: Tensor, given: Tensor | None = None) -> Tensor:

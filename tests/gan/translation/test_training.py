@@ -219,6 +219,28 @@ def test_judges_learn_nothing_while_translators_do(tiny: Any) -> None:
     assert sorted(steps) == ["back", "judge of back", "judge of there", "there"]
 
 
+@pytest.mark.parametrize(("real", "made"), [(1, 2), (3, 1), (2, 4)])
+def test_a_judge_sees_unequal_numbers_of_pictures(tiny: Any, real: int, made: int) -> None:
+    recipe, _ = cycle(tiny("average", dtype=torch.float32))
+    draw = torch.Generator().manual_seed(3)
+    ours, theirs = (torch.rand(count, 3, 32, 32, generator=draw) for count in (real, made))
+    judge = recipe.judges["judge of there"]
+    on_real, on_fake = recipe.verdicts(judge, ours, theirs, None)
+    torch.testing.assert_close(on_real, judge(ours))
+    torch.testing.assert_close(on_fake, judge(theirs))
+    right = sum(bool(one.mean() > other.mean()) for one in on_real for other in on_fake)
+    found = recipe.teach_judge("judge of there", ours, theirs)
+    assert float(found["ahead"]) == pytest.approx(right / (real * made))
+
+
+@pytest.mark.parametrize("batch_size", [2, 4, 5])
+def test_kinds_of_any_sizes_are_learnt_in_batches_of_any_size(tmp_path: Path, tiny: Any, batch_size: int) -> None:
+    made, order = cycle(tiny("average", dtype=torch.float32), batch_size=batch_size)
+    sizes = [order.batch(0, index) for index in range(len(order))]
+    assert any(len(batch.before) != len(batch.after) for batch in sizes)
+    assert run(tmp_path / "model", made, order, 6).steps == 6
+
+
 def test_of_fewer_pictures_each_comes_more_often() -> None:
     options = TranslatorTraining(**{**TINY, "batch_size": 1})
     many, few = blobs(12, 0, 1, size=32), blobs(9, 2, 7, size=32)
