@@ -17,9 +17,9 @@ nothing: the mean of the targets it learnt from, and the input itself.
     perceptual    squared difference in what a backbone sees, relative to how much that varies
     colour        mean absolute difference of what is left without lightness, for --task colorize
 
-**Kinds.** CycleGAN learns to give drawn faces an attribute, and to take it away, from faces without it and others with
-it. A small network that has learnt from drawings which of them have it judges what is made; as these are drawn by code,
-it is also known what the same face looks like with it.
+**Kinds.** CycleGAN learns to give drawn faces an attribute, and to take it away, from those of `@faces` without it and
+others with it. A small network that has learnt from drawings which of them have it judges what is made; as these are
+drawn by code, it is also known what the same face looks like with it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from gencli.core import backbones
@@ -162,16 +161,10 @@ def of_pairs(given: argparse.Namespace, runtime: Runtime) -> None:
 
 def of_kinds(given: argparse.Namespace, runtime: Runtime) -> None:
     """Train on drawn faces without an attribute and others with it, and let one who knows it judge what is made."""
-    options = TranslatorTraining(arch="cyclegan", minutes=given.minutes, size=given.size, jitter=0.0, **chosen(given))
-    with tempfile.TemporaryDirectory() as folder:
-        kinds = []
-        for seed, has in ((1, False), (2, True)):
-            some = faces.paint(faces.pick_faces(given.count * 10, seed).switched(given.attribute, has), given.size)
-            kinds.append(Path(folder) / f"{given.attribute}-{has}")
-            kinds[-1].mkdir()
-            for number, pixels in enumerate(some):
-                Image.fromarray(pixels.transpose(1, 2, 0)).save(kinds[-1] / f"{number:05}.png")
-        learning.train([*map(str, kinds)], "measured", options, seed=1, runtime=runtime)
+    options = TranslatorTraining(
+        arch="cyclegan", split=given.attribute, minutes=given.minutes, size=given.size, **chosen(given)
+    )
+    learning.train(["@faces"], "measured", options, seed=1, runtime=runtime)
     translator = trained.load("measured", runtime)
     knows, known = knower(given.attribute, given.size, runtime)
     print(f"{given.attribute}, {given.size} pixels, {options.net}, {given.minutes:g} minutes")

@@ -63,16 +63,22 @@ def load(
         raise UsageError(f"cannot make pictures of size {size} with {channels} channels", "channels are 1 or 3")
     if limit is not None and limit < 1:
         raise UsageError(f"cannot load {limit} pictures", "give a limit of 1 or more")
-    if isinstance(data, str) and data.startswith("@"):
-        return _drawn(sets.find(data), Form(size, channels), split, limit, report)
-    layout = find(data, root)
-    return from_layout(layout, Form(size, channels, crop or layout.crop), split, report, limit)
+    place = find(data, root)
+    usual = "center" if isinstance(place, DrawnSet) else place.crop
+    return read(place, Form(size, channels, crop or usual), split, report, limit)
 
 
-def from_layout(
-    layout: Layout, form: Form, split: Split = "train", report: Report | None = None, limit: int | None = None
+def read(
+    place: Layout | DrawnSet,
+    form: Form,
+    split: Split = "train",
+    report: Report | None = None,
+    limit: int | None = None,
 ) -> PictureSet:
-    """Load one part of what lies on the disk, as `load` does; its `name` tells it from other listings of the same."""
+    """Load one part of a set, as `load` does; a layout's `name` tells it from other listings of the same."""
+    if isinstance(place, DrawnSet):
+        return _drawn(place, Form(form.size, form.channels), split, limit, report)
+    layout = place
 
     def build(entry: Path) -> None:
         listing = _limited(layout.arrange(split), limit)
@@ -155,11 +161,14 @@ def described(data: Sequence[str], learnt: PictureSet) -> dict[str, Any]:
     return {"names": names, "name": learnt.name, "fingerprint": learnt.fingerprint}
 
 
-def find(data: str | Path | Sequence[str | Path], root: str | Path | None = None) -> Layout:
-    """Where the pictures of `data` are. A known set that is not there is downloaded if that can be done.
+def find(data: str | Path | Sequence[str | Path], root: str | Path | None = None) -> Layout | DrawnSet:
+    """Where the pictures of `data` are, or how they are drawn. A known set that is not there is downloaded if that can
+    be done.
 
     Raises UsageError for a name that means nothing, MissingError for a known set that has to be put there.
     """
+    if isinstance(data, str) and data.startswith("@"):
+        return sets.find(data)
     if isinstance(data, str) and data in catalogue.names():
         return catalogue.find(data, Path(root) if root else files.home() / "data")
     paths = [Path(one).expanduser() for one in ([data] if isinstance(data, str | Path) else data)]

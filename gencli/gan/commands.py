@@ -268,6 +268,8 @@ def train(
     gencli gan train --arch pix2pix --data PHOTOS --task colorize --name colors
 
     gencli gan train --arch cyclegan --data SUMMER --data WINTER --name winter
+
+    gencli gan train --arch cyclegan --data @faces --split glasses --name glasses
     """
     from gencli.gan import learning
     from gencli.gan.translation import learning as translators

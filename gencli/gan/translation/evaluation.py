@@ -38,7 +38,7 @@ def compared(
         size=options.size,
         paired="back" not in translator.nets,
         task=translator.task is not None,
-        side_by_side=options.split is not None,
+        split=options.split,
         direction=options.direction,
         held_out=options.held_out,
         root=root,

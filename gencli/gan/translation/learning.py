@@ -64,7 +64,7 @@ def train(
                 size=round(options.size * (1 + options.jitter)),
                 paired=paired,
                 task=task is not None,
-                side_by_side=options.split is not None,
+                split=options.split,
                 direction=options.direction,
                 held_out=options.held_out,
                 root=data_root,
@@ -144,6 +144,9 @@ def check(options: TranslatorTraining) -> None:
     """Raise UsageError for options that do not fit together."""
     if options.task and options.arch == "cyclegan":
         raise UsageError("--task makes pairs, which cyclegan does without", "use --arch pix2pix")
+    for name in ("split", "direction"):
+        if options.task and getattr(options, name):
+            raise UsageError(f"--{name} is about two kinds of pictures, and --task makes one of the other")
     if options.net == "unet-256" and options.size % 256:
         raise UsageError(f"--net unet-256 halves pictures eight times, and --size is {options.size}", "use --size 256")
     stride = {"resnet-6": 4, "resnet-9": 4}.get(options.net, 16)

@@ -15,6 +15,7 @@ SKETCH = "sketch"  # one that ships
 NETS = ("quick", "unet", "unet-256", "resnet-6", "resnet-9")
 LOSSES = ("lsgan", "ns", "hinge")  # whose verdicts may be about patches
 SCHEDULES = ("linear", "cosine", "constant")
+OF = {"l1": "pix2pix", "cycle": "cyclegan", "identity": "cyclegan", "buffer": "cyclegan"}  # what is of one alone
 PERCEPTUAL = 10.0  # with pairs; there and back it takes a third of the time
 
 # Isola et al. 2017: 286 pixels a side, cut down to 256
@@ -55,7 +56,11 @@ class Translating(Options):
     ] = None
     split: Annotated[
         str | None,
-        Flag("Each picture holds a pair.", choices=("left-right",), shown_default="where all are twice as wide"),
+        Flag(
+            "How one set is two kinds: left-right, halves of each picture; Smiling, without an attribute and with it; "
+            "or two classes, cat,dog.",
+            shown_default="halves where all are twice as wide, classes where there are two",
+        ),
     ] = None
     l1: Annotated[float, Flag("pix2pix: weight of the distance from the target.", 0)] = 100.0
     perceptual: Annotated[
@@ -127,7 +132,7 @@ class TranslatorTraining(Translating, Training):
 
     @classmethod
     def of(cls, general: GanTraining, translating: Translating) -> TranslatorTraining:
-        """Those that a person chose of both. Raises UsageError for options of other generators."""
+        """Those that a person chose of both. Raises UsageError for options of other generators or translators."""
         known = {item.name for item in fields(cls)}
         if unknown := sorted(general.given - known):
             raise UsageError(
@@ -135,4 +140,7 @@ class TranslatorTraining(Translating, Training):
                 f"leave it out; what there is, is under '{Translating.panel}' in --help",
             )
         shared = {name: value for name, value in general.chosen.items() if name in known}
+        for name in sorted(translating.given & OF.keys()):
+            if shared.get("arch", OF[name]) != OF[name]:
+                raise UsageError(f"{spelling(name)} is for --arch {OF[name]}", "leave it out")
         return cls.build({**shared, **translating.chosen})

@@ -1,5 +1,5 @@
 """Two kinds of pictures to learn from, however they are laid out: pairs side by side in one picture, pairs of the same
-name in two folders, or two folders of pictures that have nothing to do with each other."""
+name in two folders, two sets of pictures that have nothing to do with each other, or what is known of one set's."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import torch
 from gencli.core import datasets
 from gencli.core.decode import open_picture
 from gencli.core.decode_pool import Crop, Form
+from gencli.core.drawn.sets import DrawnSet
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.layouts import Item, Layout, Listing, NoPartError, Split
+from gencli.core.names import known_as
 from gencli.core.pictures import PictureSet
 from gencli.core.stages import Report
 
@@ -25,7 +27,9 @@ EXPECTED = """one of
   FOLDER/A/x.jpg       FOLDER/B/x.jpg     two kinds; pairs have the same name
   FOLDER/trainA/x.jpg  FOLDER/trainB/x.jpg, and testA, testB if there are any
   --data A/ --data B/                     two folders
+  PICTURES/ and --split Smiling           without and with an attribute; or of two classes: --split cat,dog
   PHOTOGRAPHS/ and --task colorize        or another task, which makes the input"""
+LEFT_RIGHT = "left-right"  # the split of pairs side by side
 SHOWN = 6  # folders that are named
 WIDE = 0.02  # how far a picture may be from twice as wide as high, to be a pair
 
@@ -48,7 +52,7 @@ def load(
     size: int,
     paired: bool,
     task: bool = False,
-    side_by_side: bool = False,
+    split: str | None = None,
     direction: str | None = None,
     held_out: float = 0.05,
     root: str | Path | None = None,
@@ -57,6 +61,9 @@ def load(
     report: Report | None = None,
 ) -> Kinds:
     """Find and load what `--data` names, `size` pixels a side.
+
+    `split` says how one set is two kinds: "left-right", halves of each picture; `Smiling`, pictures without an
+    attribute and others with it; `cat,dog`, those of two classes. `limit` is the most of each kind.
 
     Raises UsageError for what cannot be told apart or does not belong together, with what was found and what was
     expected; and what `datasets.load` does.
@@ -70,9 +77,16 @@ def load(
         return Kinds(None, learnt, None, held, ("inputs", learnt.name))
     if len(data) > 2:
         raise UsageError(f"--data was given {len(data)} times for two kinds of pictures", "give one folder, or two")
-    layouts = [datasets.find(one, root) for one in data]
-    sources = _sources(layouts, side_by_side)
-    if direction == "BtoA" or (direction is None and layouts[0].name == "facades"):
+    if len(data) == 2 and split is not None:
+        raise UsageError(f"--split {split} is for one set that holds both kinds", "leave it out, or one --data")
+    places = [datasets.find(one, root) for one in data]
+    sources = _sources(places, split)
+    if paired and (kind := next((kind for kind in sources if kind.unordered), None)):
+        raise UsageError(
+            f"there are no pairs of {sources[0].name} and {sources[1].name}",
+            f"use --arch cyclegan, or a --task that makes the input of {kind.place.name}",
+        )
+    if direction == "BtoA" or (direction is None and places[0].name == "facades"):
         sources = sources[::-1]
     loaded = {part: _part(sources, part, size, paired, limit, told) for part in ("train", "test")}
     learnt_pair = loaded["train"]
@@ -93,37 +107,106 @@ def load(
 
 @dataclass(frozen=True)
 class _Kind:
-    """Where pictures of one kind are: those of a folder's class, or halves of all pictures."""
+    """Where pictures of one kind are: those of a set, of its class, or with or without its attribute; or halves of all
+    pictures."""
 
-    layout: Layout
+    place: Layout | DrawnSet
     name: str
     label: str | None = None
+    attribute: tuple[str, bool] | None = None
     crop: Crop = "center"
 
-    def listing(self, split: Split) -> Listing:
-        found = self.layout.arrange(split)
-        if self.label is None:
-            return Listing(found.items)
-        number = found.classes.index(self.label)
-        assert found.labels is not None
-        return Listing([item for item, label in zip(found.items, found.labels, strict=True) if label == number])
+    @property
+    def unordered(self) -> bool:
+        """Whether nothing tells which of the other kind belongs to a picture."""
+        return isinstance(self.place, DrawnSet) or self.attribute is not None
+
+    def rows(self, known: Listing | PictureSet) -> Sequence[int]:
+        """Which of the set's pictures these are; none of a part of which that is not known."""
+        if self.attribute is not None:
+            name, has = self.attribute
+            if known.attributes is None:
+                return []
+            which = known.attribute_names.index(name)
+            return [row for row, values in enumerate(known.attributes) if bool(values[which]) == has]
+        if self.label is not None:
+            labels = [] if known.labels is None else known.labels
+            return [row for row, label in enumerate(labels) if known.classes[label] == self.label]
+        return range(len(known.items if isinstance(known, Listing) else known))
+
+    def listing(self, split: Split) -> Listing | None:
+        """Those of a part, of a set that lies on the disk."""
+        if isinstance(self.place, DrawnSet):
+            return None
+        found = self.place.arrange(split)
+        return Listing([found.items[row] for row in self.rows(found)])
+
+    def read(self, listing: Listing | None, split: Split, size: int, limit: int | None, report: Report) -> PictureSet:
+        """The pictures themselves; where there is a listing, their labels are their rows in it, by which those are
+        found whose partner cannot be read."""
+        form = Form(size, 3, self.crop)
+        if isinstance(self.place, DrawnSet):
+            whole = datasets.read(self.place, form, split, report)
+            some = whole.subset(self.rows(whole))
+            return some if limit is None else some.spread(limit)
+        assert listing is not None
+        numbered = replace(listing, labels=range(len(listing.items)))
+        layout = replace(self.place, name=f"{self.place.name}-{self.name}", arrange=partial(_given, numbered))
+        return datasets.read(layout, form, split, report, limit)
 
 
-def _sources(layouts: Sequence[Layout], side_by_side: bool) -> tuple[_Kind, _Kind]:
+def _sources(places: Sequence[Layout | DrawnSet], split: str | None) -> tuple[_Kind, _Kind]:
     """Where both kinds are."""
-    if len(layouts) == 2:
-        one, other = layouts
+    if len(places) == 2:
+        one, other = places
         return _Kind(one, one.name), _Kind(other, other.name)
-    (layout,) = layouts
-    listing = layout.arrange("train")
-    if len(listing.classes) == 2 and not side_by_side:
+    (place,) = places
+    if isinstance(place, DrawnSet):
+        listing = Listing((), None, place.classes, None, place.attributes)
+    else:
+        listing = place.arrange("train")
+    if split is not None and split != LEFT_RIGHT:
+        return _named(place, listing, split)
+    if len(listing.classes) == 2 and split is None:
         first, second = listing.classes
-        return _Kind(layout, first, first), _Kind(layout, second, second)
-    if side_by_side or layout.name == "facades" or _all_wide(listing.items):
-        return _Kind(layout, "left", crop="left"), _Kind(layout, "right", crop="right")
+        return _Kind(place, first, first), _Kind(place, second, second)
+    if listing.items and (split or place.name == "facades" or _all_wide(listing.items)):
+        return _Kind(place, "left", crop="left"), _Kind(place, "right", crop="right")
+    raise _not_told_apart(place, listing)
+
+
+def _named(place: Layout | DrawnSet, listing: Listing, split: str) -> tuple[_Kind, _Kind]:
+    """Pictures without an attribute and others with it, or those of two classes."""
+    if (attribute := known_as(split, listing.attribute_names)) is not None:
+        without, has = (
+            _Kind(place, f"{word} {attribute}", attribute=(attribute, known))
+            for word, known in (("without", False), ("with", True))
+        )
+        return without, has
+    labels = [known_as(name, listing.classes) for name in split.split(",")]
+    if len({*labels}) == len(labels) == 2 and None not in labels:
+        first, second = (str(label) for label in labels)
+        return _Kind(place, first, first), _Kind(place, second, second)
     raise UsageError(
-        f"{layout.where}: two kinds of pictures cannot be told apart; found\n{_tree(listing)}", f"expected {EXPECTED}"
+        f"--split {split} is neither an attribute of {place.name} nor two of its classes", _choice(listing) or EXPECTED
     )
+
+
+def _not_told_apart(place: Layout | DrawnSet, listing: Listing) -> UsageError:
+    """What to say where nothing tells two kinds apart."""
+    said = "two kinds of pictures cannot be told apart"
+    if isinstance(place, DrawnSet) or listing.attribute_names:
+        return UsageError(f"{place.name}: {said}", _choice(listing))
+    return UsageError(f"{place.where}: {said}; found\n{_tree(listing)}", f"expected {EXPECTED}")
+
+
+def _choice(listing: Listing) -> str:
+    """What `--split` may name of a set; nothing where there is nothing."""
+    if listing.attribute_names:
+        return f"--split takes one of its attributes: {', '.join(listing.attribute_names)}"
+    if len(listing.classes) > 1:
+        return f"--split takes two of its classes, as {','.join(listing.classes[:2])}: {', '.join(listing.classes)}"
+    return ""
 
 
 def _all_wide(items: Sequence[Item]) -> bool:
@@ -157,17 +240,19 @@ def _part(
         if split == "train":
             raise
         return None
-    if split == "test" and not all(listing.items for listing in listings):
+    listed = [listing for listing in listings if listing is not None]
+    if split == "test" and not all(listing.items for listing in listed):
         return None
     if paired and sources[0].crop == "center":
-        listings = _matched(listings, sources)
-    sets = []
-    for kind, listing in zip(sources, listings, strict=True):
-        # the row of each, by which those are found whose partner cannot be read
-        numbered = replace(listing, labels=range(len(listing.items)))
-        layout = replace(kind.layout, name=f"{kind.layout.name}-{kind.name}", arrange=partial(_given, numbered))
-        sets.append(datasets.from_layout(layout, Form(size, 3, kind.crop), split, report, limit))
-    one, other = sets
+        listings = [*_matched(listed, sources)]
+    one, other = (
+        kind.read(listing, split, size, limit, report) for kind, listing in zip(sources, listings, strict=True)
+    )
+    if not (len(one) and len(other)):
+        if split == "test":
+            return None
+        missing = sources[len(one) > 0]
+        raise UsageError(f"{missing.place.name} has no picture {missing.name}", "ask for more, as @faces:1000")
     if paired:
         mine, theirs = one.labels, other.labels
         assert mine is not None and theirs is not None

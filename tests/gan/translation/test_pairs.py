@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from gencli.core import datasets
 from gencli.core.errors import UsageError
 from gencli.core.pictures import PictureSet
 from gencli.gan.translation import pairs
@@ -89,7 +90,7 @@ def test_pictures_twice_as_wide_as_high_are_pairs(tmp_path: Path) -> None:
         Image.open(file).resize((60, 20), Image.Resampling.NEAREST).save(file)
     with pytest.raises(UsageError, match="cannot be told apart"):
         load(tmp_path)
-    check_pairs(load(tmp_path, side_by_side=True), 8)
+    check_pairs(load(tmp_path, split="left-right"), 8)
 
 
 def test_facades_go_from_the_plan_to_the_photograph(tmp_path: Path) -> None:
@@ -129,6 +130,89 @@ def test_without_pairs_any_two_folders_do(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no picture of the one kind has the name") as caught:
         load(tmp_path)
     assert "other-1" in caught.value.message and "cyclegan" in (caught.value.hint or "")
+
+
+def test_an_attribute_of_a_drawn_set_tells_two_kinds_apart() -> None:
+    kinds = load("@faces:60", paired=False, split="Glasses")
+    whole = {part: datasets.load("@faces:60", size=SIZE, split=part) for part in ("train", "test")}
+    assert kinds.names == ("without glasses", "with glasses")
+    for part, sets in (("train", (kinds.before, kinds.after)), ("test", (kinds.held_before, kinds.held_after))):
+        known = whole[part].attributes
+        assert known is not None
+        has = known[:, whole[part].attribute_names.index("glasses")]
+        for wanted, found in zip((~has, has), sets, strict=True):
+            assert found is not None and len(found) > 0
+            assert torch.equal(found.pictures, whole[part].pictures[wanted])
+    turned = load("@faces:60", paired=False, split="glasses", direction="BtoA", limit=3)
+    assert turned.names == ("with glasses", "without glasses") and len(turned.after) == 3
+
+
+def test_where_no_held_out_picture_has_it_some_others_are_held_out() -> None:
+    kinds = load("@faces:20", paired=False, split="hat", held_out=0.3)  # two are held out, of which at most one has one
+    assert kinds.held_before is not None and len(kinds.held_before) > 0 and len(kinds.held_after) > 0
+
+
+def test_two_classes_of_many_are_two_kinds(tmp_path: Path) -> None:
+    for which, folder in enumerate(("cat", "cow", "dog"), 0):
+        for number in range(1, 11):
+            write(tmp_path / folder / f"{number}.png", number, which)
+    kinds = load(tmp_path, paired=False, split="dog,Cat")
+    assert kinds.before is not None and kind(kinds.before) == {2} and kind(kinds.after) == {0}
+    assert kinds.names == ("dog", "cat")
+    check_pairs(load(tmp_path, split="cow,dog"), 10)  # the same names in both
+    digits = load("@digits:100", paired=False, split="3,8")
+    assert digits.names == ("3", "8") and digits.before is not None and len(digits.before) > 4
+
+
+def test_a_test_part_without_classes_is_not_held_out(tmp_path: Path) -> None:
+    for which, folder in enumerate(("cat", "dog"), 1):
+        for number in range(1, 11):
+            write(tmp_path / "train" / folder / f"{number}.png", number, which)
+            write(tmp_path / "test" / f"{folder}-{number}.png", number + 10, which)
+    kinds = load(tmp_path, paired=False)
+    assert {*numbers(kinds.after), *numbers(kinds.held_after)} == {*range(1, 11)}
+
+
+def test_attributes_of_a_known_set(tmp_path: Path) -> None:
+    place = tmp_path / "celeba" / "img_align_celeba"
+    for number in range(1, 13):
+        write(place / f"{number:06}.jpg", number, number % 2)
+    rows = "\n".join(f"{number:06}.jpg {1 if number % 2 else -1} -1" for number in range(1, 13))
+    (tmp_path / "celeba" / "list_attr_celeba.txt").write_text(f"12\nSmiling Young\n{rows}\n", encoding="utf-8")
+    kinds = load("celeba", root=tmp_path, paired=False, split="smiling", held_out=0.2)
+    assert kinds.names == ("without Smiling", "with Smiling") and kinds.before is not None
+    assert kind(kinds.before) == {0} and kind(kinds.after) == {1} and len(kinds.after) == 5
+    with pytest.raises(UsageError, match="no pairs of without Smiling and with Smiling"):
+        load("celeba", root=tmp_path, split="Smiling")
+    with pytest.raises(UsageError, match="cannot be told apart") as caught:
+        load("celeba", root=tmp_path, paired=False)
+    assert "Smiling, Young" in (caught.value.hint or "")
+
+
+def test_two_sets_of_any_kind(tmp_path: Path) -> None:
+    for number in range(1, 11):
+        write(tmp_path / f"{number}.png", number, 1)
+    kinds = load(tmp_path, "@faces:10", paired=False)
+    assert kinds.names == (tmp_path.name, "faces") and len(kinds.after) + len(kinds.held_after) == 10
+    with pytest.raises(UsageError, match="no pairs"):
+        load(tmp_path, "@faces:10")
+
+
+@pytest.mark.parametrize(
+    ("data", "split", "words"),
+    [
+        (["@faces:10"], "hut", "neither an attribute of faces nor two of its classes"),
+        (["@digits:10"], "3", "neither an attribute of digits nor two of its classes"),
+        (["@digits:10"], "3,3", "neither an attribute of digits nor two of its classes"),
+        (["@faces:10"], None, "cannot be told apart"),
+        (["@faces:10"], "left-right", "cannot be told apart"),
+        (["@faces:10", "@digits:10"], "hat", "for one set"),
+        (["@faces:1"], "closed-eyes", "faces has no picture with closed-eyes"),
+    ],
+)
+def test_a_split_that_makes_no_two_kinds_is_refused(data: list[str], split: str | None, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        load(*data, paired=False, split=split)
 
 
 def test_a_task_takes_photographs_alone(tmp_path: Path) -> None:

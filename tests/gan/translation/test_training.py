@@ -280,12 +280,17 @@ def test_options_of_both_kinds_become_a_translators() -> None:
     assert (chosen.arch, chosen.size, chosen.cycle, chosen.loss) == ("cyclegan", 64, 5.0, "lsgan")
     with pytest.raises(UsageError, match="--latent is not for --arch cyclegan"):
         TranslatorTraining.of(GanTraining.build({"arch": "cyclegan", "latent": 8}), Translating.build({}))
+    for arch, other, option in (("cyclegan", "pix2pix", "l1"), ("pix2pix", "cyclegan", "buffer")):
+        with pytest.raises(UsageError, match=f"--{option} is for --arch {other}"):
+            TranslatorTraining.of(GanTraining.build({"arch": arch}), Translating.build({option: 9}))
 
 
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
         ({"task": "colorize", "arch": "cyclegan"}, "--task"),
+        ({"task": "colorize", "split": "left-right"}, "--split"),
+        ({"task": "colorize", "direction": "BtoA"}, "--direction"),
         ({"net": "unet-256", "size": 128}, "unet-256"),
         ({"size": 100}, "multiple of 16"),
         ({"size": 32, "judge_depth": 5}, "too small"),
