@@ -122,6 +122,18 @@ def test_what_was_held_out_measures_a_translator(kinds: Path, capsys: Captured) 
     assert "--sheet is for translators" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("here")
+def test_an_attribute_of_one_set_is_learnt_and_measured(capsys: Captured) -> None:
+    words = ["gan", "train", "--arch", "cyclegan", "--data", "@faces:60", *TRAIN, "--steps", "2", "--name"]
+    assert run([*words, "looks", "--split", "Glasses", "--direction", "BtoA"]) == 0
+    assert "with glasses to without glasses" in capsys.readouterr().err
+    assert run(["gan", "evaluate", "--model", "looks", "--json"]) == 0
+    assert 0 < json.loads(capsys.readouterr().out)["cycle"] < 1
+    assert run([*words, "others"]) == 2
+    told = capsys.readouterr().err
+    assert "cannot be told apart" in told and "rosy-cheeks" in told
+
+
 def test_holes_are_filled_where_a_mask_is_white(kinds: Path, capsys: Captured) -> None:
     words = ["gan", "train", "--arch", "pix2pix", "--task", "inpaint", "--data", "kinds/A", "--name", "fill"]
     assert run([*words, *TRAIN, "--steps", "2"]) == 0
