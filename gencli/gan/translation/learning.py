@@ -80,7 +80,7 @@ def train(
             "%s: %s to %s, %s pictures, %s held out, %s weights, seed %d",
             name,
             *names,
-            f"{len(kinds.after):,}",
+            f"{len(kinds.after):,}" if paired else f"{len(kinds.before or ()):,} and {len(kinds.after):,}",
             f"{len(kinds.held_after):,}",
             f"{sum(weight.numel() for net in recipe.translators.values() for weight in net.parameters()):,}",
             run.seed,
