@@ -113,6 +113,9 @@ def sample(
     from gencli.gan import trained
 
     if pictures:
+        for flag, given in (("--class", classes), ("--truncation", truncation)):
+            if given:
+                raise UsageError(f"{flag} is for generators, and pictures are for translators", "leave one of them out")
         errand = Errand("translating", output)
         carry_out(pictures, TranslateOptions(), Filming(), common, model or SKETCH, errand)
         return

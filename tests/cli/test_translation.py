@@ -180,6 +180,8 @@ def test_options_are_told_apart(kinds: Path, capsys: Captured) -> None:
     assert "--latent is not for --arch pix2pix" in capsys.readouterr().err
     assert run(["gan", "train", "--data", "kinds", "--name", "mine", "--cycle", "3"]) == 2
     assert "--cycle is for translators" in capsys.readouterr().err
+    assert run(["gan", "sample", "kinds/A/1.png", "--class", "3"]) == 2
+    assert "--class is for generators" in capsys.readouterr().err
     assert train("mine", "--task", "colourise") == 2
     assert "there is no such task" in capsys.readouterr().err
 

@@ -18,7 +18,7 @@ from gencli.core.metrics import Likeness
 from gencli.core.recipe import Batches, Progress, Result, TrainingOptions
 from gencli.core.stages import Stage, unwatched
 from gencli.gan.options import BACKBONE
-from gencli.gan.translation import pairs
+from gencli.gan.translation import networks, pairs
 from gencli.gan.translation.batches import PairedBatches, UnpairedBatches, batches
 from gencli.gan.translation.options import KIND, TranslatorTraining
 from gencli.gan.translation.pairs import Kinds
@@ -147,11 +147,13 @@ def check(options: TranslatorTraining) -> None:
     for name in ("split", "direction"):
         if options.task and getattr(options, name):
             raise UsageError(f"--{name} is about two kinds of pictures, and --task makes one of the other")
-    if options.net == "unet-256" and options.size % 256:
-        raise UsageError(f"--net unet-256 halves pictures eight times, and --size is {options.size}", "use --size 256")
-    stride = {"resnet-6": 4, "resnet-9": 4}.get(options.net, 16)
-    if options.size % stride:
+    shape = form(options)
+    if options.size % (stride := networks.stride(shape)):
         raise UsageError(f"--size {options.size} is no multiple of {stride}, as --net {options.net} needs")
+    if options.size < (least := networks.least(shape)):
+        raise UsageError(
+            f"pictures of {options.size} pixels are too small for --net {options.net}", f"use --size {least} or larger"
+        )
     if options.size < 4 << options.judge_depth:
         raise UsageError(
             f"pictures of {options.size} pixels are too small for a judge that halves them {options.judge_depth} times",

@@ -1,6 +1,7 @@
 """Networks that make one kind of picture of another, and those that judge them.
 
-Both take and give pictures (N, 3, H, W) in [0, 1]. A translator's H and W are multiples of its `stride`.
+Both take and give pictures (N, 3, H, W) in [0, 1]. A translator's H and W are multiples of its `stride`, and not below
+its `least`.
 """
 
 from __future__ import annotations
@@ -49,9 +50,10 @@ class Translation:
 class Translator(nn.Module):
     """Pictures to pictures. What its `body` takes and gives lies in [-1, 1]."""
 
-    def __init__(self, form: Translation, body: nn.Module, stride: int) -> None:
+    def __init__(self, form: Translation, body: nn.Module) -> None:
         super().__init__()
-        self.form, self.body, self.stride = form, body, stride
+        self.form, self.body = form, body
+        self.stride, self.least = stride(form), least(form)
 
     def forward(self, pictures: Tensor) -> Tensor:
         made: Tensor = 0.5 + 0.5 * self.body(2 * pictures - 1).tanh()
@@ -60,14 +62,25 @@ class Translator(nn.Module):
 
 def build(form: Translation) -> Translator:
     """A translator, its weights still to be drawn or loaded."""
-    body, stride = {
-        "quick": lambda: (Quick(form.before, form.after, form.widths), 1 << len(form.widths)),
-        "unet": lambda: (BookUNet(form.before, form.after), 16),
-        "unet-256": lambda: (UNet256(form.before, form.after), 256),
-        "resnet-6": lambda: (ResNet(form.before, form.after, 6), 4),
-        "resnet-9": lambda: (ResNet(form.before, form.after, 9), 4),
+    body = {
+        "quick": lambda: Quick(form.before, form.after, form.widths),
+        "unet": lambda: BookUNet(form.before, form.after),
+        "unet-256": lambda: UNet256(form.before, form.after),
+        "resnet-6": lambda: ResNet(form.before, form.after, 6),
+        "resnet-9": lambda: ResNet(form.before, form.after, 9),
     }[form.kind]()
-    return Translator(form, body, stride)
+    return Translator(form, body)
+
+
+def stride(form: Translation) -> int:
+    """How many pixels of a side become one where a translator makes the picture smallest."""
+    return {"quick": 1 << len(form.widths), "unet": 16, "unet-256": 256}.get(form.kind, 4)
+
+
+def least(form: Translation) -> int:
+    """The shortest side a translator takes: where the picture is smallest, norms and reflected edges want two pixels.
+    The deepest layer of `unet-256` has neither."""
+    return stride(form) * (1 if form.kind == "unet-256" else 2)
 
 
 def judge(form: Translation) -> nn.Module:

@@ -106,9 +106,10 @@ def _say_strange(name: str, learnt: int) -> None:
 
 
 def _whole(net: Translator, rgb: Tensor) -> Tensor:
-    """A picture (1, 3, H, W) of any size: what a side lacks to a multiple of the stride is reflected."""
+    """A picture (1, 3, H, W) of any size: what a side lacks to a multiple of the stride, or to the least, is
+    reflected."""
     height, width = rgb.shape[-2:]
-    down, across = -height % net.stride, -width % net.stride
+    down, across = (max(-side % net.stride, net.least - side) for side in (height, width))
     mode = "reflect" if down < height and across < width else "replicate"
     found: Tensor = net(F.pad(rgb, (0, across, 0, down), mode=mode))[..., :height, :width]
     return found

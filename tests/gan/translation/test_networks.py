@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from gencli.gan.translation import networks, training
+from gencli.gan.translation import networks, trained, training
 from gencli.gan.translation.networks import Translation, Translator
 from gencli.gan.translation.options import NETS
 
@@ -57,9 +57,20 @@ def test_pictures_keep_their_size_and_their_range(kind: str) -> None:
     torch.testing.assert_close(net(pictures[:1]), made[:1], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in NETS if kind != "unet-256"])
+def test_a_picture_of_any_size_is_translated(kind: str) -> None:
+    net = translator(kind)
+    with torch.inference_mode():
+        for height, width in ((1, 1), (1, net.stride), (net.stride, net.stride), (net.least, 1), (net.least + 1, 7)):
+            rgb = torch.rand(1, 3, height, width)
+            assert trained._whole(net, rgb).shape == rgb.shape
+    small = torch.rand(1, 3, net.least, net.least)
+    assert net.train()(small).shape == small.shape
+
+
 @torch.no_grad()
 def test_the_papers_unet_halves_a_picture_to_a_single_position() -> None:
-    net = networks.Translator(Translation("unet-256"), networks.UNet256(3, 3, width=2), 256)
+    net = networks.Translator(Translation("unet-256"), networks.UNet256(3, 3, width=2))
     networks.initialise(net, torch.Generator().manual_seed(1))
     for learning in (True, False):
         assert net.train(learning)(torch.rand(1, 3, 256, 256)).shape == (1, 3, 256, 256)

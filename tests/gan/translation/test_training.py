@@ -292,7 +292,9 @@ def test_options_of_both_kinds_become_a_translators() -> None:
         ({"task": "colorize", "split": "left-right"}, "--split"),
         ({"task": "colorize", "direction": "BtoA"}, "--direction"),
         ({"net": "unet-256", "size": 128}, "unet-256"),
-        ({"size": 100}, "multiple of 16"),
+        ({"size": 38}, "multiple of 4"),
+        ({"net": "unet", "size": 100}, "multiple of 16"),
+        ({"net": "unet", "size": 16, "judge_depth": 1}, "too small for --net unet"),
         ({"size": 32, "judge_depth": 5}, "too small"),
     ],
 )
