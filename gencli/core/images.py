@@ -20,6 +20,11 @@ from torch import Tensor
 from gencli.core.decode import DEFAULT_MAX_PIXELS, open_picture, read_bounded, to_srgb
 from gencli.core.errors import GencliError, UsageError
 
+MUCH = 3  # times as large as it will be shrunk to: so large a picture is made smaller when it is loaded
+QUICKLY = 1.5  # times as large as that it is when it is shrunk well, and not by means of a few pixels: Pillow's gap
+THINNEST = 32  # pixels of its shorter side, of which it keeps so many
+LARGEST_DRAWN = 1024  # pixels, at which an example is drawn at most: it takes seconds
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -30,6 +35,13 @@ class Picture:
     alpha: Tensor | None
     """(1, 1, H, W) float32 in [0, 1], or None for an opaque picture."""
     name: str
+    whole: tuple[int, int] | None = None
+    """Height and width it had before it was made smaller to spare memory; None if it is what it is."""
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width of the whole picture, whose ratio results keep."""
+        return self.whole or (self.rgb.shape[-2], self.rgb.shape[-1])
 
     @property
     def opaque(self) -> Tensor:
@@ -40,25 +52,34 @@ class Picture:
 Source: TypeAlias = Picture | Image.Image | Path | str
 
 
-def loaded(source: Source) -> Picture:
+def loaded(source: Source, enough: int | None = None) -> Picture:
     """A picture that may have been loaded already. Raises what `load` does."""
-    return source if isinstance(source, Picture) else load(source)
+    return source if isinstance(source, Picture) else load(source, enough=enough)
 
 
-def load(source: Path | str | Image.Image, *, size: int | None = None, max_pixels: int = DEFAULT_MAX_PIXELS) -> Picture:
+def load(
+    source: Path | str | Image.Image,
+    *,
+    size: int | None = None,
+    enough: int | None = None,
+    max_pixels: int = DEFAULT_MAX_PIXELS,
+) -> Picture:
     """Load a picture: a path, "-" for standard input, "@name" for a drawn example, or a Pillow picture.
 
     `size` is the longest side in pixels it is shrunk or enlarged to (the ratio kept, antialiased, colours
-    weighted by their alpha); without it, its own (a drawn example's: 512).
+    weighted by their alpha); without it, its own (a drawn example's: 512). `enough` is what it will be shrunk to later:
+    a picture more than three times as large is made twice as large, which spares memory and time and shows no
+    difference; a drawn example is drawn so large, up to `LARGEST_DRAWN`.
 
     Raises GencliError for a file that is not a sound picture or has more than `max_pixels` pixels, UsageError
     for a drawn example that does not exist or a size no picture can have.
     """
     if size is not None and size < 1:
         raise UsageError(f"a picture's size must be at least 1 pixel, not {size}")
-    image, name = _open(source, size, max_pixels)
+    image, name = _open(source, size, enough, max_pixels)
+    whole = image.height, image.width
     if size is not None:
-        height, width = fit(image.height, image.width, size)
+        height, width = fit(*whole, size)
         if height * width > max_pixels:
             raise UsageError(
                 f"{name} would become {width:,} × {height:,} = {width * height:,} pixels at size {size}; "
@@ -66,17 +87,26 @@ def load(source: Path | str | Image.Image, *, size: int | None = None, max_pixel
                 "choose a smaller size",
             )
     else:
-        height, width = image.height, image.width
+        height, width = whole if enough is None else _no_larger(*whole, enough)
     try:
         if (width, height) != image.size:
-            image = image.resize((width, height), Image.Resampling.LANCZOS)  # RGBA: Pillow premultiplies
+            gap = QUICKLY if size is None else None
+            image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=gap)  # RGBA: premultiplied
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         values = pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
     except (MemoryError, RuntimeError) as error:  # what torch raises when memory runs out
         raise GencliError(
             f"there is not enough memory for {name}, {width:,} × {height:,} pixels", "choose a smaller size"
         ) from error
-    return Picture(values[:, :3], values[:, 3:] if image.mode == "RGBA" else None, name)
+    return Picture(values[:, :3], values[:, 3:] if image.mode == "RGBA" else None, name, None if size else whole)
+
+
+def _no_larger(height: int, width: int, enough: int) -> tuple[int, int]:
+    """(height, width) of a picture that will be shrunk to `enough`, with which that still looks the same."""
+    longest, shortest = max(height, width), min(height, width)
+    if longest <= MUCH * enough:
+        return height, width
+    return fit(height, width, min(longest, max(2 * enough, THINNEST * longest // shortest)))
 
 
 def stem(source: str) -> str:
@@ -84,7 +114,9 @@ def stem(source: str) -> str:
     return "stdin" if source == "-" else Path(source.removeprefix("@")).stem
 
 
-def _open(source: Path | str | Image.Image, size: int | None, max_pixels: int) -> tuple[Image.Image, str]:
+def _open(
+    source: Path | str | Image.Image, size: int | None, enough: int | None, max_pixels: int
+) -> tuple[Image.Image, str]:
     """The picture, RGB or RGBA, and the stem for names made from it."""
     if isinstance(source, Image.Image):
         return _convert(source), "picture"
@@ -93,7 +125,7 @@ def _open(source: Path | str | Image.Image, size: int | None, max_pixels: int) -
     if isinstance(source, str) and source.startswith("@"):
         from gencli.core.drawn import draw
 
-        return draw(source[1:], size or 512), source[1:]
+        return draw(source[1:], size or min(enough or 512, LARGEST_DRAWN)), source[1:]
     # A JPEG may be decoded smaller, but stays twice as large as wanted: the resampling then looks the same.
     draft = (2 * size, 2 * size) if size else None
     return open_picture(source, max_pixels=max_pixels, draft=draft), Path(source).stem

@@ -31,13 +31,11 @@ from gencli.stylize.options import StyleTraining, StylizeOptions
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gencli.core.images import Picture
     from gencli.core.recipe import Progress
     from gencli.core.remaking import Errand
 
 app = art("gencli.stylize")
 
-LARGEST_DRAWN = 1024  # pixels: examples for larger results are enlarged
 AT_ONE_LOOK = {"size", "strength", "style_weight", "style_scale", "keep_color", "tile", "sketch"}  # what it knows, too
 
 Pictures = Annotated[
@@ -142,16 +140,13 @@ def sample(
         raise UsageError("standard input can be read once only", "name one picture `-`")
     most = max_pixels or DEFAULT_MAX_PIXELS
 
-    def load(source: str | Path) -> Picture:
-        drawn = str(source).startswith("@")  # as large as it is needed, while drawing takes seconds
-        return images.load(source, size=min(options.size, LARGEST_DRAWN) if drawn else None, max_pixels=most)
-
+    load = partial(images.load, enough=options.enough, max_pixels=most)
     style_pictures = [load(s) for s in styles]
     masks = [load(m) for m in mask or []]
     # what is wrong with the last is found now, not in an hour; many pictures are read again, to spare memory
     alone = load(contents[0]) if len(contents) == 1 else None
     checked = [alone] if alone else (load(content) for content in contents if content != "-")
-    extents = [picture.rgb.shape[-2:] for picture in checked]
+    extents = [picture.extent for picture in checked]
     suffix = "-".join(picture.name for picture in style_pictures)
     targets = outputs.plan([images.stem(content) for content in contents], output, suffix=suffix, format=format)
     if save_every and any(target.path is None for target in targets):
@@ -208,11 +203,7 @@ def _at_one_look(
         any_style = bool(masks) or bool({"style_scale", "sketch"} & options.given)
         network, wishes = painting.knowing(wishes, runtime, any_style=any_style)
         by_name = isinstance(network, painting.Trained)
-
-    def read(source: str | Path) -> Picture:
-        size = min(options.size, LARGEST_DRAWN) if str(source).startswith("@") else None
-        return images.load(source, size=size, max_pixels=errand.max_pixels)
-
+    read = partial(images.load, enough=options.enough, max_pixels=errand.max_pixels)
     options = _for_frames(options) if film and not by_name else options
     look = network.look(wishes, options, masks, read)
     suffix = "-".join(wishes if by_name else map(images.stem, wishes)) or network.config["styles"][0]

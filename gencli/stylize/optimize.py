@@ -59,7 +59,8 @@ def stylize(
         raise UsageError("no style was given", "name at least one style picture")
     options = options or StylizeOptions()
     runtime = runtime or Runtime(torch.device("cpu"))
-    canvas = Canvas(loaded(content), [loaded(s) for s in styles], [loaded(m) for m in masks], options, runtime)
+    pictures, regions = ([loaded(one, options.enough) for one in some] for some in ([content, *styles], masks))
+    canvas = Canvas(pictures[0], pictures[1:], regions, options, runtime)
     if options.strength == 0:
         return canvas.render(canvas.content)
     backbone = backbone or load_backbone(options, runtime)

@@ -97,6 +97,11 @@ class StylizeOptions(Comparing):
         },
     }
 
+    @property
+    def enough(self) -> int:
+        """The longest side in pixels at which a picture or a style is looked at."""
+        return round(self.size * max(1.0, self.style_scale))
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.style_weight and not sum(self.style_weight) > 0:

@@ -292,4 +292,6 @@ def restyle(
     `masks`, too, as `stylize` does. Raises what `load` and `look` do.
     """
     network = load(model, runtime) if isinstance(model, str) else model
-    return network.look(styles or {}, options or StylizeOptions(), masks)(loaded(content))
+    options = options or StylizeOptions()
+    read = partial(loaded, enough=options.enough)
+    return network.look(styles or {}, options, masks, read)(read(content))

@@ -81,6 +81,28 @@ def test_a_small_size_of_a_large_jpeg(tmp_path: Path) -> None:
     assert (jpeg - png).abs().mean() < 0.01
 
 
+def test_what_will_be_shrunk_later_is_loaded_smaller_and_looks_the_same() -> None:
+    image = photo(900, 601)
+    whole, near = images.load(image), images.load(image, enough=60)
+    assert near.rgb.shape[-2:] == (80, 120) and near.extent == whole.extent == (601, 900)
+    small = images.fit(*near.extent, 60)
+    assert small == (40, 60)
+    difference = (images.resize(near.rgb, small) - images.resize(whole.rgb, small)).abs()
+    assert difference.mean() < 1 / 255 and difference.max() < 0.05
+    assert torch.equal(images.load(image, enough=300).rgb, whole.rgb)  # three times as large is not much
+    assert images.load(image, enough=300).extent == (601, 900)
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.integers(1, 40))
+def test_pictures_loaded_smaller_are_large_enough_and_no_line(height: int, width: int, enough: int) -> None:
+    picture = images.load(Image.new("RGB", (width, height)), enough=enough)
+    assert picture.extent == (height, width)
+    longest, shortest = max(picture.rgb.shape[-2:]), min(picture.rgb.shape[-2:])
+    assert longest <= max(height, width) and longest >= min(2 * enough, max(height, width))
+    assert shortest >= min(28, height, width)
+    assert longest <= 3 * enough or shortest <= 32
+
+
 def test_hidden_colours_do_not_bleed() -> None:
     """Red under full transparency must not tint the white beside it when the picture is shrunk."""
     image = Image.new("RGBA", (32, 32), (255, 0, 0, 0))
@@ -89,6 +111,10 @@ def test_hidden_colours_do_not_bleed() -> None:
     assert picture.alpha is not None
     visible = picture.alpha.expand(1, 3, 8, 8) > 0.02
     assert picture.rgb[visible].min() > 0.99
+    large = image.resize((256, 256), Image.Resampling.NEAREST)
+    near = images.load(large, enough=40)
+    assert near.alpha is not None and near.rgb.shape[-1] == 80
+    assert near.rgb[near.alpha.expand_as(near.rgb) > 0.02].min() > 0.99
 
 
 @pytest.mark.parametrize("size", [0, -5])
@@ -152,7 +178,7 @@ def test_standard_input_without_a_picture(monkeypatch: pytest.MonkeyPatch) -> No
 def test_drawn_examples() -> None:
     picture = images.load("@woodcut", size=30)
     assert picture.name == "woodcut"
-    assert picture.rgb.shape == (1, 3, 20, 30)
+    assert picture.rgb.shape == images.load("@woodcut", enough=30).rgb.shape == (1, 3, 20, 30)
     with pytest.raises(UsageError, match="no example picture @waves") as caught:
         images.load("@waves")
     assert caught.value.hint and "@harbour, " in caught.value.hint and "@swirls, " in caught.value.hint

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
+from gencli.core import images
 from gencli.core.device import Runtime, generator
 from gencli.core.errors import UsageError
 from gencli.core.images import Picture, resize
@@ -48,6 +50,13 @@ def test_size_is_of_the_longest_side_and_keeps_the_ratio(shape: tuple[int, int],
     assert (made.height, made.width) == expected
     assert made.at(48).content.shape[-2:] == expected
     assert made.at(24).content.shape[-2:] == (expected[0] // 2, expected[1] // 2)
+
+
+def test_a_photograph_that_was_loaded_smaller_keeps_its_ratio() -> None:
+    photograph = Image.new("RGB", (1000, 503))
+    small = [canvas(images.load(photograph, enough=enough), size=51) for enough in (None, 51)]
+    assert small[0].content.shape == small[1].content.shape == (1, 3, 26, 51)
+    assert small[0].original.shape[-1] > small[1].original.shape[-1] == 102
 
 
 def test_styles_have_the_strokes_size() -> None:

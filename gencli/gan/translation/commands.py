@@ -83,7 +83,7 @@ def carry_out(
     if [*pictures, mask].count("-") > 1:
         raise UsageError("standard input can be read once only", "name one picture `-`")
     film = errand.is_film(pictures, filming)
-    read = partial(images.load, max_pixels=errand.max_pixels)
+    read = partial(images.load, enough=options.size, max_pixels=errand.max_pixels)
     where = None if mask is None else read(mask)
     loaded = trained.load(model, common.start())
     look = loaded.look(options, where)

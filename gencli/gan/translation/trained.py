@@ -75,7 +75,7 @@ class TrainedTranslator:
     ) -> Image.Image:
         rgb, tile = picture.opaque.to(self.runtime.device), options.tile
         if options.size is not None:
-            rgb = resize(rgb, fit(rgb.shape[-2], rgb.shape[-1], options.size)).clamp(0, 1)
+            rgb = resize(rgb, fit(*picture.extent, options.size)).clamp(0, 1)
         if self.task is not None:
             rgb = spoilt(self.task, rgb, generator(0)) if options.from_target else ready(self.task, rgb)
         extent = rgb.shape[-2], rgb.shape[-1]
@@ -129,8 +129,9 @@ def translate(
     UsageError for options that are not for it.
     """
     translator = load(model, runtime) if isinstance(model, str) else model
-    look = translator.look(options or TranslateOptions(), None if mask is None else loaded(mask))
-    return look(loaded(picture))
+    options = options or TranslateOptions()
+    look = translator.look(options, None if mask is None else loaded(mask))
+    return look(loaded(picture, options.size))
 
 
 def is_one(which: str) -> bool:
