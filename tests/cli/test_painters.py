@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+
+from gencli.app import run
+from gencli.core import store
 
 RunGencli = Callable[..., Any]
 QUICK = ("--backbone", "tiny", "--content-layer", "conv2_1", "--style-layer", "conv1_1", "--style-layer", "conv3_1")
@@ -26,14 +30,25 @@ def pictures(tmp_path: Path, blots: Callable[..., Image.Image]) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a painter is kept that several tests use: each in a home of its own."""
+    return tmp_path_factory.mktemp("kept") / "both"
+
+
 @pytest.fixture
-def trained(tiny_network: None, pictures: Path, run_gencli: RunGencli) -> Path:
+def trained(tiny_network: None, pictures: Path, kept: Path, run_gencli: RunGencli) -> Path:
     """A painter of two styles, `both`."""
-    done = run_gencli(
-        "stylize", "train", "painting.png", "other.png", "--data", "photos", "--name", "both", *SMALL,
-        "--steps", "6", "--batch-size", "2", "--seed", "1",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    model = store.folder("stylize", "both")
+    if not kept.exists():
+        done = run_gencli(
+            "stylize", "train", "painting.png", "other.png", "--data", "photos", "--name", "both", *SMALL,
+            "--steps", "6", "--batch-size", "2", "--seed", "1",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        shutil.copytree(model, kept)
+    else:
+        shutil.copytree(kept, model)
     return pictures
 
 
@@ -196,7 +211,13 @@ def test_what_is_no_film_is_said(
     assert "Traceback" not in done.stderr
 
 
-def test_any_style_is_learnt_and_painted_in(tiny_network: None, pictures: Path, run_gencli: RunGencli) -> None:
+def test_any_style_is_learnt_and_painted_in(
+    tiny_network: None,
+    pictures: Path,
+    run_gencli: RunGencli,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     done = run_gencli(
         "stylize", "train", "painting.png", "photos", "--preset", "any", "--data", "photos", "--name", "mine", *QUICK,
         "--size", "64", "--style-size", "64", "--width", "4", "--blocks", "0,0,1", "--ends", "3", "--steps", "3",
@@ -204,10 +225,11 @@ def test_any_style_is_learnt_and_painted_in(tiny_network: None, pictures: Path, 
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
 
+    monkeypatch.chdir(pictures)
+
     def painted(name: str, *arguments: str) -> tuple[Any, dict[str, Any]]:
-        done = run_gencli("stylize", "photos/p00.jpg", *arguments, "-o", name, "--size", "64", "--json")
-        assert done.returncode == 0, done.stderr
-        return pixels(pictures / name), json.loads(done.stdout)
+        assert run(["stylize", "photos/p00.jpg", *arguments, "-o", name, "--size", "64", "--json"]) == 0
+        return pixels(pictures / name), json.loads(capsys.readouterr().out)
 
     one, record = painted("one.png", "painting.png", "--model", "mine")
     done = run_gencli(
