@@ -36,7 +36,7 @@ class Picture:
     """(1, 1, H, W) float32 in [0, 1], or None for an opaque picture."""
     name: str
     whole: tuple[int, int] | None = None
-    """Height and width it had before it was made smaller to spare memory; None if it is what it is."""
+    """Height and width of the whole picture, of which this may be a smaller one; None where it is the whole."""
 
     @property
     def extent(self) -> tuple[int, int]:
