@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -44,6 +45,41 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
     Raises GencliError when the folder or the file cannot be written.
     """
+    with _filled(path, write) as temporary:
+        temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def write_new(places: Iterable[Path], write: Callable[[BinaryIO], object]) -> Path:
+    """Put what `write(file)` writes at the first of some places in one folder that is free, and say which: as
+    `atomic_write` does, and nothing is overwritten."""
+    places = iter(places)
+    path = next(places)
+    with _filled(path, write) as temporary:
+        while not _taken_by(temporary, path):
+            path = next(places)
+    sync_folder(path.parent)
+    return path
+
+
+def _taken_by(temporary: Path, path: Path) -> bool:
+    """Whether a file could get a name that nobody has."""
+    try:
+        os.link(temporary, path)  # unlike a rename, it overwrites nothing
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: an empty file keeps the name for an instant
+        try:
+            path.open("xb").close()
+        except FileExistsError:
+            return False
+        temporary.replace(path)
+    return True
+
+
+@contextmanager
+def _filled(path: Path, write: Callable[[BinaryIO], object]) -> Iterator[Path]:
+    """A temporary file beside `path` with what `write(file)` writes, flushed to the disk; it is gone in the end."""
     temporary = None
     try:
         with held_back():  # a Ctrl-C between the making of the file and its name would leave it behind
@@ -63,7 +99,7 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
             mask = os.umask(0)
             os.umask(mask)
             temporary.chmod(0o666 & ~mask)
-        temporary.replace(path)
+        yield temporary
     except OSError as error:
         raise GencliError(
             f"cannot write {path}: {error.strerror or error}", "is the disk full, or the folder read-only?"
@@ -71,7 +107,6 @@ def atomic_write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     finally:
         if temporary:
             temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -90,8 +90,7 @@ def load(
         height, width = whole if enough is None else _no_larger(*whole, enough)
     try:
         if (width, height) != image.size:
-            gap = QUICKLY if size is None else None
-            image = image.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=gap)  # RGBA: premultiplied
+            image = _near(image, (width, height)) if size is None else _exactly(image, (width, height))
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         values = pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
     except (MemoryError, RuntimeError) as error:  # what torch raises when memory runs out
@@ -99,6 +98,20 @@ def load(
             f"there is not enough memory for {name}, {width:,} × {height:,} pixels", "choose a smaller size"
         ) from error
     return Picture(values[:, :3], values[:, 3:] if image.mode == "RGBA" else None, name, None if size else whole)
+
+
+def _exactly(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    return image.resize(size, Image.Resampling.LANCZOS)  # RGBA: Pillow premultiplies
+
+
+def _near(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Colours and alpha each for themselves, as they are shrunk later: what is hidden is not lost yet."""
+    alpha = image.getchannel("A") if image.mode == "RGBA" else None
+    parts = [image.convert("RGB"), *([alpha] if alpha else [])]
+    shrunk = [part.resize(size, Image.Resampling.LANCZOS, reducing_gap=QUICKLY) for part in parts]
+    if alpha:
+        shrunk[0].putalpha(shrunk[1])
+    return shrunk[0]
 
 
 def _no_larger(height: int, width: int, enough: int) -> tuple[int, int]:

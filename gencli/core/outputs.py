@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 
 import gencli
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.files import atomic_write
+from gencli.core.files import atomic_write, write_new
 
 _OPAQUE = {"JPEG", "BMP"}  # formats without transparency
 _JPEG_COMMENT_BYTES = 65_533  # what one comment segment holds
@@ -98,7 +98,7 @@ class Target:
             _write_stdout(write)
             return None
         if self.base is not None:
-            return str(_write_new(self.path, self.base, write))
+            return str(write_new(itertools.chain([self.path], _numbered(self.base)), write))
         _overwrite(self.path, write)
         return str(self.path)
 
@@ -210,30 +210,6 @@ def _write_through(path: Path, write: Write) -> None:
         raise
     except OSError as error:
         raise GencliError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _write_new(path: Path, base: Path, write: Write) -> Path:
-    """Write to `path`, or else to the first free number of `base`; returns which. Overwrites nothing."""
-    candidates = itertools.chain([path], _numbered(base))
-    while True:
-        path = next(candidates)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.open("xb").close()  # an empty file that nobody else can have created keeps the name for us
-            break
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise GencliError(
-                f"cannot write {path}: {error.strerror or error}", "choose another place with -o"
-            ) from error
-    try:
-        atomic_write(path, write)
-    except BaseException:
-        if path.exists() and not path.stat().st_size:
-            path.unlink()
-        raise
-    return path
 
 
 def _numbered(base: Path) -> Iterator[Path]:

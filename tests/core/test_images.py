@@ -111,10 +111,16 @@ def test_hidden_colours_do_not_bleed() -> None:
     assert picture.alpha is not None
     visible = picture.alpha.expand(1, 3, 8, 8) > 0.02
     assert picture.rgb[visible].min() > 0.99
-    large = image.resize((256, 256), Image.Resampling.NEAREST)
-    near = images.load(large, enough=40)
-    assert near.alpha is not None and near.rgb.shape[-1] == 80
-    assert near.rgb[near.alpha.expand_as(near.rgb) > 0.02].min() > 0.99
+
+
+def test_hidden_colours_stay_where_a_picture_is_loaded_smaller() -> None:
+    """As they do where it is loaded whole, and shrunk later."""
+    image = photo(900, 601)
+    image.putalpha(Image.radial_gradient("L").resize(image.size).point(lambda level: max(0, 2 * level - 300)))
+    whole, near = images.load(image), images.load(image, enough=60)
+    assert near.alpha is not None and whole.alpha is not None and near.alpha.min() == 0
+    for one, other in ((near.rgb, whole.rgb), (near.alpha, whole.alpha)):
+        assert (images.resize(one, (40, 60)) - images.resize(other, (40, 60))).abs().mean() < 1 / 255
 
 
 @pytest.mark.parametrize("size", [0, -5])
