@@ -74,14 +74,15 @@ def read(
     split: Split = "train",
     report: Report | None = None,
     limit: int | None = None,
+    listing: Listing | None = None,
 ) -> PictureSet:
-    """Load one part of a set, as `load` does; a layout's `name` tells it from other listings of the same."""
+    """Load one part of a set, as `load` does; of what lies on the disk perhaps another `listing` than the usual."""
     if isinstance(place, DrawnSet):
         return _drawn(place, Form(form.size, form.channels), split, limit, report)
-    layout = place
+    layout, own = place, listing
 
     def build(entry: Path) -> None:
-        listing = _limited(layout.arrange(split), limit)
+        listing = _limited(layout.arrange(split) if own is None else own, limit)
         if not listing.items:
             raise GencliError(f"no pictures of {layout.name} for {split} in {layout.where}")
         entries.build(
@@ -89,6 +90,9 @@ def read(
         )
 
     stamps = [source.stamp() for source in layout.sources]
+    if own is not None:  # which pictures, and in what order
+        names = [[str(item.source.path), item.member.name] for item in own.items]
+        stamps += ["listed", hashlib.sha256(json.dumps(names).encode()).hexdigest()]
     return cache.find(_entry(layout.name, form, split, limit, stamps), entries.open_entry, build)
 
 
@@ -125,11 +129,11 @@ def train_and_test(
     report: Report | None = None,
     limit: int | None = None,
     crop: Crop | None = None,
-    held_out: float = 0.05,
+    held_out: float | None = 0.05,
     seed: int = 0,
 ) -> tuple[PictureSet, PictureSet]:
     """The part to train on and the part never trained on: the set's own, or a fraction `held_out` drawn
-    from `seed`.
+    from `seed`; or all of it, twice, where that is None.
 
     The other arguments and the errors are those of `load`.
     """
@@ -141,7 +145,7 @@ def train_and_test(
     try:
         return train, part("test")
     except NoPartError:
-        return train.split(held_out, seed)
+        return (train, train) if held_out is None else train.split(held_out, seed)
 
 
 def one_or_many(data: Sequence[str]) -> str | Sequence[str]:
@@ -157,8 +161,12 @@ def chosen_form(data: Sequence[str], size: int | None, colors: str) -> tuple[int
 
 def described(data: Sequence[str], learnt: PictureSet) -> dict[str, Any]:
     """What a model says of the pictures it was trained on, from which they can be found again."""
-    names = [one if one.startswith("@") or not Path(one).exists() else str(Path(one).absolute()) for one in data]
-    return {"names": names, "name": learnt.name, "fingerprint": learnt.fingerprint}
+    return {"names": names(data), "name": learnt.name, "fingerprint": learnt.fingerprint}
+
+
+def names(data: Sequence[str]) -> list[str]:
+    """What `--data` was given, to be found again from elsewhere."""
+    return [one if one.startswith("@") or not Path(one).exists() else str(Path(one).absolute()) for one in data]
 
 
 def find(data: str | Path | Sequence[str | Path], root: str | Path | None = None) -> Layout | DrawnSet:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from gencli.core.color import luma
 from gencli.core.decode import DEFAULT_MAX_PIXELS, open_picture, read_bounded, to_srgb
 from gencli.core.errors import GencliError, UsageError
 
@@ -47,6 +48,12 @@ class Picture:
     def opaque(self) -> Tensor:
         """Its colours, laid on white where it is transparent."""
         return self.rgb if self.alpha is None else torch.lerp(torch.ones_like(self.rgb), self.rgb, self.alpha)
+
+    @property
+    def marked(self) -> Tensor:
+        """(1, 1, H, W) in [0, 1]: how white it is, as masks are; what is transparent is not."""
+        light = luma(self.rgb)
+        return light if self.alpha is None else light * self.alpha
 
 
 Source: TypeAlias = Picture | Image.Image | Path | str

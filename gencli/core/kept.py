@@ -13,7 +13,7 @@ from PIL import Image
 
 from gencli.core import outputs
 from gencli.core.decode import open_picture
-from gencli.core.errors import UsageError
+from gencli.core.errors import GencliError, UsageError
 
 MADE_BY, SEED = "Made by", "Seed"  # the texts of a frame's file that say how it was made
 
@@ -48,6 +48,9 @@ class Frames:
         frames = cls(folder, json.dumps(made_by, sort_keys=True), 0)
         while folder and frames._path(frames.count + 1).is_file():
             frames.count += 1
+        while frames.count and not frames._sound(frames.count):  # after a power cut, perhaps: it is made again
+            frames._path(frames.count).unlink()
+            frames.count -= 1
         if not frames.count:
             frames.seed = new_seed() if seed is None else seed
             return frames
@@ -63,6 +66,13 @@ class Frames:
                     f"the frames in {folder} were made with other options", "use the same, or remove the folder"
                 )
         return frames
+
+    def _sound(self, number: int) -> bool:
+        try:
+            self.take(number)
+        except GencliError:
+            return False
+        return True
 
     def keep(self, number: int, frame: Image.Image) -> None:
         """Write a frame, from 1."""

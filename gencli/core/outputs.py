@@ -256,7 +256,7 @@ def plan(
             )
         return [Target(None, kind.formats[extension])]
     wanted = kind.formats[extension] if format else None
-    if output is None or _is_folder(output):
+    if output is None or is_folder(output):
         targets = _default(names, Path(output or ""), suffix, extension, kind, fresh)
     elif is_pattern(output):
         targets = [_explicit(path, wanted, kind) for path in _filled_in(names, output)]
@@ -288,7 +288,7 @@ def _default(names: Sequence[str], folder: Path, suffix: str, extension: str, ki
 
 def is_pattern(output: str) -> bool:
     """Whether an output is a pattern of names."""
-    return ("{" in output or "}" in output) and not _is_folder(output)
+    return ("{" in output or "}" in output) and not is_folder(output)
 
 
 def fill_in(pattern: str, index: int, name: str) -> Path:
@@ -340,7 +340,8 @@ def exists(path: Path) -> bool:
     return True
 
 
-def _is_folder(output: str) -> bool:
+def is_folder(output: str) -> bool:
+    """Whether results go into a folder of that name."""
     try:
         return output.endswith(("/", os.sep)) or Path(output).is_dir()
     except (OSError, ValueError):

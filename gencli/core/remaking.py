@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -66,10 +67,13 @@ class Errand:
         read: Callable[[str], Picture],
         suffix: str,
         record: Mapping[str, Any],
+        seed: int | None = None,
     ) -> None:
         """Make one of each picture, and of each in folders: one is read and one written while one is made. Results are
-        called after pictures, with a `suffix`."""
-        sources = pictures_in(sources)
+        called after pictures, with a `suffix`; none is made again of those that lie in a folder of results. `seed` is
+        what chance had its part by, if it had one."""
+        results = Path(self.output) if self.output and outputs.is_folder(self.output) else None
+        sources = pictures_in(sources, results)
         if sources.count("-") > 1:
             raise UsageError("standard input can be read once only", "name one picture `-`")
         names = [images.stem(source) for source in sources]
@@ -79,20 +83,28 @@ class Errand:
             for job in zip(sources, targets, strict=True)
             if not (self.skip_existing and job[1].path and outputs.exists(job[1].path))
         ]
-        note = outputs.note()
-        failed = 0
+        note = outputs.note(seed)
+        failed, began = 0, time.monotonic()
         with console.bar(self.doing, units="pictures") as bar:
             made = pipeline(jobs, lambda job: read(job[0]), look, lambda job, image: job[1].write(image, note))
-            for done, (job, result) in enumerate(made, 1):
-                if isinstance(result, GencliError):
-                    if len(jobs) == 1:
-                        raise result
-                    failed += 1
-                    console.warn(f"{job[0]}: {result.message}")
-                else:
-                    console.made(result, {"content": job[0], **record})
-                bar.update(done, len(jobs))
-        if failed and (self.strict or failed == len(jobs)):
+            try:
+                for done, (job, result) in enumerate(made, 1):
+                    if isinstance(result, GencliError):
+                        if len(sources) == 1:
+                            raise result
+                        failed += 1
+                        told = result.message
+                        console.warn(told if job[0] in told else f"{job[0]}: {told}")
+                    else:
+                        seconds, began = time.monotonic() - began, time.monotonic()
+                        how = {**record, "seed": seed, "seconds": round(seconds, 3)}
+                        console.made(result, {"content": job[0], **how})
+                    bar.update(done, len(jobs))
+            except KeyboardInterrupt:
+                if len(jobs) > 1:
+                    console.note("what is made stays; the same command with --skip-existing makes the rest")
+                raise
+        if failed and (self.strict or failed == len(sources)):
             raise GencliError(f"{failed} of {len(jobs)} pictures could not be made", "see the warnings above")
 
     def film(
@@ -104,22 +116,32 @@ class Errand:
         suffix: str,
         record: Mapping[str, Any],
         made_by: Mapping[str, Any],
+        seed: int | None = None,
+        depends_on: Sequence[str | Path] = (),
     ) -> None:
-        """Make a film of a film; `made_by` is what its pictures depend on."""
+        """Make a film of a film; `made_by` is what its pictures depend on, beside the film and the files
+        `depends_on`."""
         clip = clips.open_clip(Path(source), self.max_pixels)
         place = animations.plan(images.stem(source), self.output, suffix=suffix, format=self.format)
         all_of_it = {"source": source, **record, **made_by, "temporal": filming.temporal}
-        kept = Frames.begin(place.target.path, all_of_it, 0, lambda: 0, filming.resume)
+        all_of_it["files"] = [_state(Path(one)) for one in (source, *depends_on)]
+        kept = Frames.begin(place.target.path, all_of_it, seed or 0, lambda: 0, filming.resume)
         painting = Painting(clip, look, filming.temporal, kept)
         fps = filming.fps or clip.fps
+        began = time.monotonic()
         with console.bar(f"{self.doing} {images.stem(source)}", units="pictures") as bar:
-            made = place.write(
-                painting.frames(bar.update), outputs.note(), fps=fps, sound=clip.sound if fps == clip.fps else None
-            )
+            try:
+                sound = clip.sound if fps == clip.fps else None
+                made = place.write(painting.frames(bar.update), outputs.note(seed), fps=fps, sound=sound)
+            except KeyboardInterrupt:
+                if kept.folder:
+                    console.note("the pictures that are finished are kept; the same command with --resume goes on")
+                raise
         kept.clear()
+        how = {**record, "seed": seed, "seconds": round(time.monotonic() - began, 3)}
         flicker = painting.flicker
         for one in made:
-            console.made(one, {"source": source, "fps": fps, "flicker": flicker, **record})
+            console.made(one, {"source": source, "fps": fps, "flicker": flicker, **how})
         if flicker is not None:
             console.note(f"neighbouring pictures differ {flicker:.2f} times as much as the film's own")
 
@@ -144,7 +166,13 @@ class Painting:
             frame = self.kept.take(number) if number <= self.kept.count else self.look(picture)
             painted = images.load(frame).rgb
             seen = resize(picture.rgb, (painted.shape[-2], painted.shape[-1])).clamp(0, 1)
-            if before and number > self.kept.count:
+            if before and before[1].shape != painted.shape:
+                (height, width), (tall, wide) = painted.shape[-2:], before[1].shape[-2:]
+                raise GencliError(
+                    f"picture {number} would be {width} × {height} pixels, and those before it are {wide} × {tall}",
+                    "pictures of a film are alike in shape; make these one by one",
+                )
+            if before and number > self.kept.count and self.temporal:
                 moved = follow(before[0], seen)
                 stays = self.temporal * unchanged(moved(before[0]), seen)
                 frame = images.to_pillow(torch.lerp(painted, moved(before[1]), stays))
@@ -162,6 +190,14 @@ class Painting:
     def flicker(self) -> float | None:
         """How much neighbouring pictures differ, relative to the film's own; None where those are all the same."""
         return self._changed / self._moved if self._moved else None
+
+
+def _state(path: Path) -> list[Any]:
+    """What is different when a file is another, or a folder has others."""
+    if path.is_dir():
+        return [_state(one) for one in sorted(path.iterdir()) if one.is_file()]
+    known = path.stat() if path.is_file() else None
+    return [path.name, known.st_size, known.st_mtime_ns] if known else [path.name]
 
 
 def unchanged(earlier: Tensor, now: Tensor) -> Tensor:

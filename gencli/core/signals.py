@@ -39,6 +39,23 @@ class StopRequest:
 
 
 @contextmanager
+def ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM raises SystemExit while it is open, so that what there is can be written first."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def leave(number: int, _: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def held_back() -> Iterator[None]:
     """Ctrl-C waits while it is open, for what must not be left half done, and takes only an instant."""
     before = signal.getsignal(signal.SIGINT)

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from gencli.core.signals import ended_by_sigterm
+
 if TYPE_CHECKING:
     from PIL import Image
 
@@ -40,7 +42,7 @@ class Sitting:
     def paint(self, painter: Callable[..., Image.Image], title: str) -> None:
         """Let `painter(on_step=…)` make the picture, and write it."""
         began = time.monotonic()
-        with self.console.bar(title, units="%") as bar:
+        with self.console.bar(title, units="%") as bar, ended_by_sigterm():
             try:
                 painted = painter(on_step=partial(self._follow, bar))
             except BaseException:

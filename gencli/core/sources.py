@@ -315,15 +315,24 @@ def open_source(path: Path) -> Source:
     )
 
 
-def pictures_in(paths: Sequence[str]) -> list[str]:
-    """The paths, and in place of each folder its pictures, of any depth, in order. Raises GencliError for a folder
-    without any."""
+def pictures_in(paths: Sequence[str], results: Path | None = None) -> list[str]:
+    """The paths, and in place of each folder its pictures, of any depth, in order, without hidden ones; and without
+    those of a folder of `results` inside it. Raises GencliError for a folder without any."""
     found: list[str] = []
+    apart = results and results.resolve()
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 (of `-` and `@name` too)
             found.append(path)
             continue
-        inside = sorted(str(file) for file in Path(path).rglob("*") if is_picture(file.name) and file.is_file())
+        skipped = apart if apart and apart != Path(path).resolve() else None
+        inside = sorted(
+            str(file)
+            for file in Path(path).rglob("*")
+            if is_picture(file.name)
+            and not _hidden(file.relative_to(path).as_posix())
+            and file.is_file()
+            and not (skipped and file.resolve().is_relative_to(skipped))
+        )
         if not inside:
             raise GencliError(f"there are no pictures in {path}", "name another folder, or pictures")
         found += inside

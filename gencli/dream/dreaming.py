@@ -137,8 +137,7 @@ class Photograph:
         self.whole = self._resized((self.height, self.width))
         self.mask: Tensor | None = None
         if mask is not None:
-            light = color.luma(mask.opaque.to(runtime.device))
-            self.mask = resize(light, (self.height, self.width)).clamp(0, 1)
+            self.mask = resize(mask.marked.to(runtime.device), (self.height, self.width)).clamp(0, 1)
             if float(self.mask.max()) < 0.02:
                 raise UsageError(f"--mask {mask.name}: it is black everywhere", "paint white where to dream")
 

@@ -104,12 +104,8 @@ class Canvas:
         """One mask a style; a single mask for two styles is white for the first and black for the second."""
         if not masks:
             return []
-        if len(masks) not in {1, len(self.styles)} or (len(masks) == 1 and len(self.styles) > 2):
-            raise UsageError(
-                f"--mask was given {len(masks)} times for {len(self.styles)} styles",
-                "give one for each style; one alone divides two styles, white the first and black the second",
-            )
-        found = [self._sized(color.luma(mask.opaque.to(self.device)), self.height, self.width) for mask in masks]
+        check_masks(len(masks), len(self.styles))
+        found = [self._sized(mask.marked.to(self.device), self.height, self.width) for mask in masks]
         if len(found) < len(self.styles):
             found.append(1 - found[0])
         for mask, source in zip(found, [*masks, *masks], strict=False):
@@ -118,6 +114,15 @@ class Canvas:
                     f"--mask {source.name}: one style applies nowhere by it", "paint white where a style applies"
                 )
         return found
+
+
+def check_masks(masks: int, styles: int) -> None:
+    """Raise UsageError for a number of masks that does not go with the number of styles."""
+    if masks and (masks not in {1, styles} or (masks == 1 and styles > 2)):
+        raise UsageError(
+            f"--mask was given {masks} times for {styles} styles",
+            "give one for each style; one alone divides two styles, white the first and black the second",
+        )
 
 
 def _extent(picture: Tensor) -> tuple[int, int]:

@@ -124,6 +124,8 @@ def sample(
 
     console = Console.start(common)
     if fast or model:
+        if save_every:
+            raise UsageError("--save-every is not for painting at one look", "leave it out, or --fast and --model")
         errand = Errand("painting", output, format, strict, skip_existing, max_pixels or DEFAULT_MAX_PIXELS)
         _at_one_look(console, pictures, style, options, filming, common, errand, model, mask or [])
         return
@@ -194,7 +196,13 @@ def _at_one_look(
         shares = shares or options.style_weight or (1.0,) * len(styles)
         if len(shares) != len(styles):
             raise UsageError(f"--style-weight has {len(shares)} numbers for {len(styles)} styles", "give one for each")
-        wishes = dict(zip(styles, shares, strict=True))
+        wishes = {name: sum(share for one, share in zip(styles, shares, strict=True) if one == name) for name in styles}
+        if masks and len(wishes) < len(styles):
+            raise UsageError(
+                "a style is named twice, and --mask says where each is", "name each once, or leave out --fast"
+            )
+    if [*contents, *wishes, *map(str, masks)].count("-") > 1:
+        raise UsageError("standard input can be read once only", "name one picture `-`")
     film = errand.is_film(contents, filming)
     runtime = common.start()
     if model:
@@ -209,7 +217,8 @@ def _at_one_look(
     suffix = "-".join(wishes if by_name else map(images.stem, wishes)) or network.config["styles"][0]
     record = {"model": network.name, "styles": wishes, "size": options.size, "strength": options.strength}
     if film:
-        errand.film(console, contents[0], look, filming, suffix, record, options.to_dict())
+        depends_on = [*masks, *(wishes if not by_name else ())]
+        errand.film(console, contents[0], look, filming, suffix, record, options.to_dict(), depends_on=depends_on)
     else:
         errand.pictures(console, contents, look, read, suffix, record)
 

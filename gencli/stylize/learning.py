@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import cast
 
@@ -90,7 +91,7 @@ def train(
         backbone = backbones.load(options.backbone, pooling=options.pooling, device=runtime.device)
         backbone.to(memory_format=memory_format(runtime.device))  # type: ignore[call-overload]
         seen = [sized(picture.opaque.to(runtime.device), options.style_size) for picture in pictures]
-        names = [picture.name for picture in pictures]
+        names = _told_apart([picture.name for picture in pictures])
         recipe: PaintingRecipe
         if options.any_style:
             knowing_any = _any_style(options, backbone, seen, start, runtime, run.seed)
@@ -127,6 +128,15 @@ def train(
             resume_command=resume_command,
             report=report,
         )
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Names, those that come again numbered."""
+    found: list[str] = []
+    for name in names:
+        numbered = (f"{name}-{number}" for number in count(2))
+        found.append(name if name not in found else next(one for one in numbered if one not in {*found, *names}))
+    return found
 
 
 def _style_picture(style: Source, size: int) -> Picture:

@@ -14,21 +14,23 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gencli.core import backbones, color, store
+from gencli.core import backbones, color, drawn, store
 from gencli.core.backbones import Backbone
 from gencli.core.device import Runtime, free_memory, memory_format
 from gencli.core.errors import GencliError, UsageError
-from gencli.core.images import Picture, Source, loaded, resize
+from gencli.core.images import Picture, Source, fit, loaded, resize
 from gencli.core.options import spelling
+from gencli.core.tiles import check_memory
 from gencli.stylize import optimize
 from gencli.stylize.arbitrary import AnyStyle
-from gencli.stylize.canvas import Canvas
+from gencli.stylize.canvas import Canvas, check_masks
 from gencli.stylize.feedforward import Form, Painter
 from gencli.stylize.options import ANY_STYLE, Comparing, StyleTraining, StylizeOptions
 from gencli.stylize.whitening import Looks, Wish, look_at
 
 TILE = 512  # where the whole does not fit
 STROKES = 0.5  # share of what is fine that the network draws over large forms; the rest is the photograph's
+COPIES = 8  # pictures of the result's size that are there at once
 MAPS = 10  # feature maps of a painter at full size that are there at once, of the first width, as measured
 
 Look: TypeAlias = Callable[[Picture], Image.Image]
@@ -71,20 +73,22 @@ class Trained:
         """
         if not wishes and len(self.styles) == 1:
             wishes = {self.styles[0]: 1.0}
+        wishes = {name if name in self.styles else name.removeprefix("@"): wish for name, wish in wishes.items()}
         unknown = [name for name in wishes if name not in self.styles]
         if unknown or not wishes:
             raise UsageError(
                 f"{self.name} does not know the style {unknown[0]}" if unknown else f"{self.name} knows several styles",
                 f"name one with --style, or mix several, NAME=WEIGHT: it knows {', '.join(self.styles)}",
             )
-        if not (total := sum(wishes.values())) > 0:
-            raise UsageError("--style: at least one weight must be more than 0")
+        _check_weights(wishes)
+        total = sum(wishes.values())
         of_styles = [strength * wishes.get(name, 0.0) / total for name in self.styles]
         return torch.tensor([[1 - strength, *of_styles]], device=self.runtime.device)
 
     def painted(self, picture: Picture, shares: Tensor, options: StylizeOptions) -> Image.Image:
         """A photograph painted in such shares: the photograph's ratio and transparency, `options.size` pixels on its
         longest side."""
+        _check_memory(picture, options, self.runtime)
         canvas = Canvas(picture, [], [], options, self.runtime)
         content = canvas.at(options.size).content
         if options.strength == 0:
@@ -118,8 +122,10 @@ class AnyTrained:
     ) -> Look:
         """What paints photographs in so much of each style, by the pictures that are wished for; or in each style where
         its mask is white. Raises UsageError when there is none."""
-        if not wishes or not sum(wishes.values()) > 0:
+        if not wishes:
             raise UsageError(f"{self.name} paints in the style of a picture", "name one: --style painting.jpg")
+        _check_weights(wishes)
+        check_masks(len(masks), len(wishes))
         styles = [read(style) for style in wishes]
         # with the photograph's colours, styles differ from picture to picture
         looks = None if options.keep_color else self._looks(Canvas(styles[0], styles, [], options, self.runtime))
@@ -146,6 +152,7 @@ class AnyTrained:
     ) -> Image.Image:
         """A photograph painted in styles: the photograph's ratio and transparency, `options.size` pixels on its longest
         side. `looks` are the styles as the encoder sees them, if that is known already."""
+        _check_memory(picture, options, self.runtime)
         canvas = Canvas(picture, styles, masks, options, self.runtime)
         scale = canvas.at(options.size)
         if options.strength == 0:
@@ -177,12 +184,23 @@ class AnyTrained:
         return options.replace(**_compared(learnt), style_weight=tuple(weights))
 
 
+def _check_weights(wishes: Mapping[str, float]) -> None:
+    if min(wishes.values()) < 0 or not sum(wishes.values()) > 0:
+        raise UsageError("--style: weights must be at least 0, and one more than that")
+
+
 def drawn_over(forms: Tensor, painted: Tensor, photograph: Tensor, strength: float) -> Tensor:
     """Large forms (1, 3, h, w), and in between what is finer in a painted picture and in the photograph (1, 3, H, W),
     half of each; of the photograph less, the more is asked of the style."""
     fine = STROKES * painted + (1 - STROKES) * (1 - strength) * photograph
     small, size = ((one.shape[-2], one.shape[-1]) for one in (forms, painted))
     return (resize(forms, size) + fine - resize(resize(fine, small), size)).clamp(0, 1)
+
+
+def _check_memory(picture: Picture, options: StylizeOptions, runtime: Runtime) -> None:
+    """Raise GencliError where not even pictures of the result's size fit, of which tiles need some, too."""
+    height, width = fit(*picture.extent, options.size)
+    check_memory((height, width), COPIES * 4 * 3 * height * width, TILE, runtime)
 
 
 def _tile(form: Form, pictures: Tensor, runtime: Runtime) -> int | None:
@@ -272,7 +290,9 @@ def _known_as(config: Mapping[str, Any], wish: str, found: str | None) -> str | 
     """By what name a painter knows the style that is wished for, whose file has that digest."""
     styles, name = config.get("styles", ()), wish.removeprefix("@")
     if name in styles:
-        return name
+        source = dict(zip(styles, config.get("sources", ()), strict=False)).get(name, wish)
+        another = wish.startswith("@") and drawn.knows(name) and source != wish  # a file called like an example
+        return None if another else name
     of_files = dict(zip(config.get("digests", ()), styles, strict=False))
     return of_files.get(found) if found else None
 

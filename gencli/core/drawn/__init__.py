@@ -21,6 +21,11 @@ def names() -> tuple[str, ...]:
     return tuple(PICTURES)
 
 
+def knows(name: str) -> bool:
+    """Whether there is a picture of that name."""
+    return name in PICTURES or re.fullmatch(rf"{PREFIX}[1-9]\d{{0,8}}", name) is not None
+
+
 def describe(name: str) -> str:
     """One line on what the picture shows."""
     return (_drawer(name).__doc__ or "").strip().splitlines()[0].rstrip(".")
@@ -44,4 +49,4 @@ def _drawer(name: str) -> Callable[[int], Image.Image]:
     return PICTURES[name]
 
 
-__all__ = ["CONTENTS", "PICTURES", "STYLES", "describe", "draw", "names"]
+__all__ = ["CONTENTS", "PICTURES", "STYLES", "describe", "draw", "knows", "names"]

@@ -86,12 +86,13 @@ def carry_out(
     read = partial(images.load, enough=options.size, max_pixels=errand.max_pixels)
     where = None if mask is None else read(mask)
     loaded = trained.load(model, common.start())
-    look = loaded.look(options, where)
+    seed = console.seed(common) if loaded.by_chance(options) else None
+    look = loaded.look(options, where, seed or 0)
     how = {"model": loaded.name, **options.to_dict(), "mask": mask}
     if film:
-        errand.film(console, pictures[0], look, filming, loaded.name, how, {})
+        errand.film(console, pictures[0], look, filming, loaded.name, how, {}, seed, [mask] if mask else [])
     else:
-        errand.pictures(console, pictures, look, read, loaded.name, how)
+        errand.pictures(console, pictures, look, read, loaded.name, how, seed)
 
 
 def measure(

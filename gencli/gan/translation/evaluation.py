@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from gencli.core import backbones, metrics, weights
+from gencli.core import backbones, datasets, metrics, weights
 from gencli.core.device import generator, memory_format
 from gencli.core.errors import UsageError
 from gencli.core.images import grid, to_pillow
@@ -26,26 +27,36 @@ from gencli.gan.translation.tasks import Task, finished, grey, spoilt
 from gencli.gan.translation.trained import TrainedTranslator
 from gencli.gan.translation.training import resemblance
 
+log = logging.getLogger("gencli")
+
 
 def compared(
     translator: TrainedTranslator, data: Sequence[str] | None, root: str | Path | None, report: Report | None = None
 ) -> Kinds:
-    """Pictures of both kinds to measure a translator by: those of `data`, or those it was trained on. What was held out
-    there is held out here. Raises what `pairs.load` does."""
+    """Pictures of both kinds to measure a translator by: those that were held out of what it was trained on; or of
+    other `data` their test part, or all where there is none. Raises what `pairs.load` does."""
     options = TranslatorTraining.from_dict(translator.config["options"])
-    return pairs.load(
-        list(data or translator.config["data"]["names"]),
+    learnt = translator.config["data"]["names"]
+    others = bool(data) and datasets.names(data or ()) != learnt
+    kinds = pairs.load(
+        list(data or learnt),
         size=options.size,
         paired="back" not in translator.nets,
         task=translator.task is not None,
         split=options.split,
         direction=options.direction,
-        held_out=options.held_out,
+        held_out=None if others else options.held_out,
         root=root,
         limit=options.limit,
         seed=translator.config["seed"],
         report=report,
     )
+    if not others and kinds.counts != translator.config.get("counts", kinds.counts):
+        log.warning(
+            "the pictures that %s was trained on are others now: some that are held out here it may have learnt from",
+            translator.name,
+        )
+    return kinds
 
 
 def evaluate(
@@ -63,7 +74,7 @@ def evaluate(
     - `l1`, the mean absolute difference from the target, of values in [0, 1]; `perceptual`, that in what a network
       sees, squared and relative to how much it varies; `colour`, of those that colour, the mean absolute difference
       of what is left without lightness.
-    - the same `… of the input` taken for the result, and `… of the mean` of all targets it learnt from (for colour: the
+    - the same `… of the input` taken for the result, and `… of the mean` of all targets to learn from (for colour: the
       input with their mean colour). A translator that does not come below has learnt nothing.
 
     Of two kinds without pairs: `cycle`, the mean absolute difference of pictures from what they are made back to.
@@ -74,7 +85,7 @@ def evaluate(
     Raises UsageError for fewer than 2 pictures held out.
     """
     if min(len(kinds.held_after), len(kinds.held_before or kinds.held_after)) < 2:
-        raise UsageError("fewer than 2 pictures are held out", "name more with --data")
+        raise UsageError("fewer than 2 pictures are held out", "name others with --data, or train with more --held-out")
     before, after = _held_out(translator, kinds, count, seed)
     task = translator.task
     with stage("translating") as told:

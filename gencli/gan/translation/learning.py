@@ -57,6 +57,8 @@ def train(
         options = run.options.ended().settled()
         check(options)
         task = None if options.task is None else Task.parse(options.task)
+        if task is None:  # whatever it is measured by later goes the same way
+            options = options.replace(direction=options.direction or pairs.usual_direction(data))
         paired = options.arch == "pix2pix"
         with stage("reading pictures") as told:
             kinds = pairs.load(
@@ -95,6 +97,7 @@ def train(
                 kinds=names,
                 task=str(task) if task else None,
                 data=datasets.described(data, kinds.after),
+                counts=kinds.counts,
             ),
             options=TrainingOptions(
                 options.steps,

@@ -4,15 +4,16 @@ name in two folders, two sets of pictures that have nothing to do with each othe
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path, PurePosixPath
 
 import torch
 
-from gencli.core import datasets
+from gencli.core import catalogue, datasets
 from gencli.core.decode import open_picture
 from gencli.core.decode_pool import Crop, Form
 from gencli.core.drawn.sets import DrawnSet
@@ -20,6 +21,7 @@ from gencli.core.errors import GencliError, UsageError
 from gencli.core.layouts import Item, Layout, Listing, NoPartError, Split
 from gencli.core.names import known_as
 from gencli.core.pictures import PictureSet
+from gencli.core.sources import contents
 from gencli.core.stages import Report
 
 EXPECTED = """one of
@@ -31,7 +33,10 @@ EXPECTED = """one of
   PHOTOGRAPHS/ and --task colorize        or another task, which makes the input"""
 LEFT_RIGHT = "left-right"  # the split of pairs side by side
 SHOWN = 6  # folders that are named
+LOOKED_AT = 8  # pictures, to see whether all are pairs
 WIDE = 0.02  # how far a picture may be from twice as wide as high, to be a pair
+
+log = logging.getLogger("gencli")
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,11 @@ class Kinds:
     held_after: PictureSet
     names: tuple[str, str]
 
+    @property
+    def counts(self) -> list[int]:
+        """How many there are of each kind, learnt from and held out."""
+        return [len(kind or ()) for kind in (self.before, self.after, self.held_before, self.held_after)]
+
 
 def load(
     data: Sequence[str],
@@ -54,7 +64,7 @@ def load(
     task: bool = False,
     split: str | None = None,
     direction: str | None = None,
-    held_out: float = 0.05,
+    held_out: float | None = 0.05,
     root: str | Path | None = None,
     limit: int | None = None,
     seed: int = 0,
@@ -63,7 +73,8 @@ def load(
     """Find and load what `--data` names, `size` pixels a side.
 
     `split` says how one set is two kinds: "left-right", halves of each picture; `Smiling`, pictures without an
-    attribute and others with it; `cat,dog`, those of two classes. `limit` is the most of each kind.
+    attribute and others with it; `cat,dog`, those of two classes. `limit` is the most of each kind. Without a test part
+    a share `held_out` is held out; None holds out all, for one that has learnt from others.
 
     Raises UsageError for what cannot be told apart or does not belong together, with what was found and what was
     expected; and what `datasets.load` does.
@@ -80,13 +91,13 @@ def load(
     if len(data) == 2 and split is not None:
         raise UsageError(f"--split {split} is for one set that holds both kinds", "leave it out, or one --data")
     places = [datasets.find(one, root) for one in data]
-    sources = _sources(places, split)
-    if paired and (kind := next((kind for kind in sources if kind.unordered), None)):
+    sources = _sources(places, split, known=data[0] in catalogue.names())
+    if paired and (kind := next((kind for kind in sources if not kind.named), None)):
         raise UsageError(
             f"there are no pairs of {sources[0].name} and {sources[1].name}",
             f"use --arch cyclegan, or a --task that makes the input of {kind.place.name}",
         )
-    if direction == "BtoA" or (direction is None and places[0].name == "facades"):
+    if (direction or usual_direction(data)) == "BtoA":
         sources = sources[::-1]
     loaded = {part: _part(sources, part, size, paired, limit, told) for part in ("train", "test")}
     learnt_pair = loaded["train"]
@@ -94,6 +105,8 @@ def load(
     before, after = learnt_pair
     if loaded["test"] is not None:
         held_before, held_after = loaded["test"]
+    elif held_out is None:
+        held_before, held_after = before, after
     elif paired:
         some, held = before.split(held_out, seed)
         held_before = held
@@ -103,6 +116,11 @@ def load(
         (before, held_before), (after, held_after) = before.split(held_out, seed), after.split(held_out, seed)
     names = (sources[0].name, sources[1].name)
     return Kinds(before, after, held_before, held_after, names)
+
+
+def usual_direction(data: Sequence[str]) -> str:
+    """Which kind becomes which where nothing is said: of the set of façades plans, which are right, photographs."""
+    return "BtoA" if [*data] == ["facades"] else "AtoB"
 
 
 @dataclass(frozen=True)
@@ -115,11 +133,7 @@ class _Kind:
     label: str | None = None
     attribute: tuple[str, bool] | None = None
     crop: Crop = "center"
-
-    @property
-    def unordered(self) -> bool:
-        """Whether nothing tells which of the other kind belongs to a picture."""
-        return isinstance(self.place, DrawnSet) or self.attribute is not None
+    named: bool = True  # whether a picture's name tells which of the other kind belongs to it
 
     def rows(self, known: Listing | PictureSet) -> Sequence[int]:
         """Which of the set's pictures these are; none of a part of which that is not known."""
@@ -151,42 +165,47 @@ class _Kind:
             return some if limit is None else some.spread(limit)
         assert listing is not None
         numbered = replace(listing, labels=range(len(listing.items)))
-        layout = replace(self.place, name=f"{self.place.name}-{self.name}", arrange=partial(_given, numbered))
-        return datasets.read(layout, form, split, report, limit)
+        return datasets.read(self.place, form, split, report, limit, numbered)
 
 
-def _sources(places: Sequence[Layout | DrawnSet], split: str | None) -> tuple[_Kind, _Kind]:
-    """Where both kinds are."""
+def _sources(places: Sequence[Layout | DrawnSet], split: str | None, *, known: bool) -> tuple[_Kind, _Kind]:
+    """Where both kinds are; of a `known` set names tell no pairs."""
     if len(places) == 2:
-        one, other = places
-        return _Kind(one, one.name), _Kind(other, other.name)
+        one, other = (_Kind(place, place.name, named=not isinstance(place, DrawnSet)) for place in places)
+        return one, other
     (place,) = places
     if isinstance(place, DrawnSet):
         listing = Listing((), None, place.classes, None, place.attributes)
     else:
         listing = place.arrange("train")
     if split is not None and split != LEFT_RIGHT:
-        return _named(place, listing, split)
+        return _named(place, listing, split, known=known)
     if len(listing.classes) == 2 and split is None:
-        first, second = listing.classes
-        return _Kind(place, first, first), _Kind(place, second, second)
-    if listing.items and (split or place.name == "facades" or _all_wide(listing.items)):
+        if isinstance(place, Layout) and all((place.where / kind / "train").is_dir() for kind in listing.classes):
+            return _sources([datasets.find(place.where / kind) for kind in listing.classes], None, known=False)
+        return _classes(place, listing.classes, known=known)
+    if listing.items and (split or _all_wide(listing.items)):
         return _Kind(place, "left", crop="left"), _Kind(place, "right", crop="right")
     raise _not_told_apart(place, listing)
 
 
-def _named(place: Layout | DrawnSet, listing: Listing, split: str) -> tuple[_Kind, _Kind]:
+def _classes(place: Layout | DrawnSet, names: Sequence[str], *, known: bool) -> tuple[_Kind, _Kind]:
+    named = not known and not isinstance(place, DrawnSet)
+    first, second = (_Kind(place, name, name, named=named) for name in names)
+    return first, second
+
+
+def _named(place: Layout | DrawnSet, listing: Listing, split: str, *, known: bool) -> tuple[_Kind, _Kind]:
     """Pictures without an attribute and others with it, or those of two classes."""
     if (attribute := known_as(split, listing.attribute_names)) is not None:
         without, has = (
-            _Kind(place, f"{word} {attribute}", attribute=(attribute, known))
-            for word, known in (("without", False), ("with", True))
+            _Kind(place, f"{word} {attribute}", attribute=(attribute, there), named=False)
+            for word, there in (("without", False), ("with", True))
         )
         return without, has
     labels = [known_as(name, listing.classes) for name in split.split(",")]
     if len({*labels}) == len(labels) == 2 and None not in labels:
-        first, second = (str(label) for label in labels)
-        return _Kind(place, first, first), _Kind(place, second, second)
+        return _classes(place, [str(label) for label in labels], known=known)
     raise UsageError(
         f"--split {split} is neither an attribute of {place.name} nor two of its classes", _choice(listing) or EXPECTED
     )
@@ -211,15 +230,14 @@ def _choice(listing: Listing) -> str:
 
 def _all_wide(items: Sequence[Item]) -> bool:
     """Whether pictures, by a few of them, are twice as wide as high."""
-    chosen = [items[index * (len(items) - 1) // 3] for index in range(4)] if items else []
+    chosen = [items[index * (len(items) - 1) // (LOOKED_AT - 1)] for index in range(LOOKED_AT)] if items else []
+    ratios = []
     for item in chosen:
-        for _, data in item.source.read([item.member]):
-            if isinstance(data, GencliError):
-                return False
-            picture = open_picture(data, name=item.path)
-            if abs(picture.width / picture.height - 2) > WIDE:
-                return False
-    return bool(chosen)
+        with suppress(GencliError):  # what cannot be read is left out later, and said
+            for _, data in item.source.read([item.member]):
+                picture = open_picture(contents(data))
+                ratios.append(picture.width / picture.height)
+    return bool(ratios) and all(abs(ratio - 2) <= WIDE for ratio in ratios)
 
 
 def _tree(listing: Listing) -> str:
@@ -261,19 +279,24 @@ def _part(
     return replace(one, labels=None), replace(other, labels=None)
 
 
-def _given(listing: Listing, split: Split) -> Listing:
-    """What is arranged already."""
-    return listing
-
-
 def _matched(listings: Sequence[Listing], sources: Sequence[_Kind]) -> list[Listing]:
-    """Those of the same path, or else of the same name, in the same order."""
-    named: list[dict[str, Item]] = []
+    """Those of the same path, or of the same name where that tells more pairs, in the same order."""
+    best: list[Listing] = []
     for name in (_path, _stem):
-        each = zip(listings, sources, strict=True)
-        named = [{name(item, kind): item for item in listing.items} for listing, kind in each]
-        if both := sorted(named[0].keys() & named[1].keys()):
-            return [Listing([one[key] for key in both]) for one in named]
+        named = []
+        for listing, kind in zip(listings, sources, strict=True):
+            keys = [name(item, kind) for item in listing.items]
+            often = Counter(keys)  # a name of several pictures tells nothing
+            named.append({key: item for key, item in zip(keys, listing.items, strict=True) if often[key] == 1})
+        both = sorted(named[0].keys() & named[1].keys())
+        if both and (not best or len(both) > len(best[0].items)):
+            best = [Listing([one[key] for key in both]) for one in named]
+    if best:
+        alone = [len(listing.items) - len(best[0].items) for listing in listings]
+        if any(alone):
+            told = [f"{count:,} of {kind.name}" for count, kind in zip(alone, sources, strict=True) if count]
+            log.warning("left out pictures without a partner of the same name: %s", " and ".join(told))
+        return best
     examples = [f"  {kind.name}: {', '.join([*one][:3])} …" for one, kind in zip(named, sources, strict=True)]
     raise UsageError(
         "no picture of the one kind has the name of one of the other; found\n" + "\n".join(examples),
@@ -285,7 +308,7 @@ def _path(item: Item, kind: _Kind) -> str:
     """A picture's path without its kind's folder and its ending."""
     path = PurePosixPath(item.path)
     if kind.label is not None:
-        path = path.relative_to(kind.label)
+        path = path.relative_to(path.parts[0])
     return str(path.with_suffix(""))
 
 

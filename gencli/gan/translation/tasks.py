@@ -18,6 +18,7 @@ FACTORS = ("2", "3", "4", "8")
 BLANK = 0.5  # where something is to be filled in
 MOST_BOXES = 4
 ALIKE = ("colorize", "superres", "inpaint", "denoise")  # whose inputs are much like their targets
+BY_CHANCE = ("inpaint", "denoise")  # whose inputs are made by chance
 FAINT = 0.08  # edges of so little contrast are half seen
 SOBEL = ((-1.0, 0.0, 1.0), (-2.0, 0.0, 2.0), (-1.0, 0.0, 1.0))
 

@@ -15,18 +15,18 @@ from PIL import Image
 from torch import Tensor
 
 from gencli.core import store
-from gencli.core.color import luma
 from gencli.core.device import Runtime, generator, memory_format
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import Picture, Source, fit, loaded, resize, to_pillow
-from gencli.core.tiles import faded
+from gencli.core.tiles import check_memory, faded
 from gencli.gan.translation import networks
 from gencli.gan.translation.networks import Translation, Translator
 from gencli.gan.translation.options import KIND, SKETCH, TranslateOptions
-from gencli.gan.translation.tasks import ALIKE, BLANK, Task, finished, ready, spoilt
+from gencli.gan.translation.tasks import ALIKE, BLANK, BY_CHANCE, Task, finished, ready, spoilt
 
 WHOLE = 1536  # pixels of the longest side up to which a picture is translated in one
 TILE, OVERLAP = 1024, 128
+COPIES = 8  # pictures of the whole size that are there at once
 STRANGE = 4  # times as large as what a translator has learnt from: it may not know what it sees
 
 log = logging.getLogger("gencli")
@@ -53,12 +53,19 @@ class TrainedTranslator:
             raise UsageError(f"{self.name} knows one way only", "leave out --reverse; cyclegan learns both")
         return self.nets["back" if reverse else "there"]
 
-    def look(self, options: TranslateOptions, mask: Picture | None = None) -> Callable[[Picture], Image.Image]:
+    def by_chance(self, options: TranslateOptions) -> bool:
+        """Whether chance has a part in what is made."""
+        return options.from_target and self.task is not None and self.task.name in BY_CHANCE
+
+    def look(
+        self, options: TranslateOptions, mask: Picture | None = None, seed: int = 0
+    ) -> Callable[[Picture], Image.Image]:
         """What makes a picture one of the other kind, with its ratio and transparency.
 
         What is larger than a tile is translated in tiles, faded into one another. Of a translator with a task the
         picture is what that starts from: a grey one, a small one, one with holes; or these are made where the `mask` is
-        white, and the rest stays. Raises UsageError for options that are not for this translator.
+        white, and the rest stays. `seed` is for what is spoilt by chance. Raises UsageError for options that are not
+        for this translator.
         """
         net, task = self.way(reverse=options.reverse), self.task
         if options.from_target and task is None:
@@ -68,23 +75,29 @@ class TrainedTranslator:
                 f"--mask says what is to be filled in, and {self.name} has not learnt that",
                 "leave it out, or train one that does: --task inpaint",
             )
-        return partial(self._translated, net, options, mask)
+        if mask is not None and options.from_target:
+            raise UsageError("--from-target makes holes by chance, and --mask says where they are", "leave one out")
+        return partial(self._translated, net, options, mask, seed)
 
     def _translated(
-        self, net: Translator, options: TranslateOptions, mask: Picture | None, picture: Picture
+        self, net: Translator, options: TranslateOptions, mask: Picture | None, seed: int, picture: Picture
     ) -> Image.Image:
+        size = picture.extent if options.size is None else fit(*picture.extent, options.size)
+        larger = int(self.task.how) if self.task and self.task.name == "superres" and not options.from_target else 1
+        size = larger * size[0], larger * size[1]
+        check_memory(size, COPIES * 4 * 3 * size[0] * size[1], TILE, self.runtime)
         rgb, tile = picture.opaque.to(self.runtime.device), options.tile
         if options.size is not None:
             rgb = resize(rgb, fit(*picture.extent, options.size)).clamp(0, 1)
         if self.task is not None:
-            rgb = spoilt(self.task, rgb, generator(0)) if options.from_target else ready(self.task, rgb)
+            rgb = spoilt(self.task, rgb, generator(seed)) if options.from_target else ready(self.task, rgb)
         extent = rgb.shape[-2], rgb.shape[-1]
         learnt = self.config["options"]["size"]
         if max(extent) > STRANGE * learnt and (self.task is None or self.task.name not in ALIKE):
             _say_strange(self.name, learnt)
         if tile is None and max(extent) > WHOLE:
             tile = TILE
-        holes = None if mask is None else resize(luma(mask.opaque.to(rgb)), extent).clamp(0, 1)
+        holes = None if mask is None else resize(mask.marked.to(rgb), extent).clamp(0, 1)
         given = rgb if holes is None else torch.where(holes > 0.5, BLANK, rgb)
         with torch.no_grad(), self.runtime.autocast():
             made = faded(lambda part: _whole(net, part), given, tile, OVERLAP).float()
@@ -121,6 +134,7 @@ def translate(
     model: str | TrainedTranslator = SKETCH,
     options: TranslateOptions | None = None,
     mask: Source | None = None,
+    seed: int = 0,
     runtime: Runtime | None = None,
 ) -> Image.Image:
     """Make a picture one of the other kind: what `gencli gan translate` does.
@@ -130,7 +144,7 @@ def translate(
     """
     translator = load(model, runtime) if isinstance(model, str) else model
     options = options or TranslateOptions()
-    look = translator.look(options, None if mask is None else loaded(mask))
+    look = translator.look(options, None if mask is None else loaded(mask), seed)
     return look(loaded(picture, options.size))
 
 
