@@ -74,6 +74,12 @@ def test_a_painter_paints_folders_and_skips_what_is_there(trained: Path, run_gen
     assert again.returncode == 1
     assert [Path(line).name for line in again.stdout.splitlines()] == ["p05-painting-other.png"]
     assert "2 of 3 pictures could not be made" in again.stderr
+    # what is left over cannot be made, and that is no failure; results are no photographs
+    inside = ("--size", "24", "-o", "photos/painted/", "--skip-existing")
+    for expected in (10, 0):
+        done = run_gencli(*command[:-2], *inside)
+        assert done.returncode == 0 and len(done.stdout.splitlines()) == expected, done.stderr
+        assert done.stderr.count("p03.jpg") == 1
 
 
 def test_strength_mixture_and_tiles(trained: Path, run_gencli: RunGencli) -> None:
@@ -114,6 +120,8 @@ def test_the_painter_that_knows_a_style_is_found(trained: Path, run_gencli: RunG
         ),
         (["photos", "--model", "both", "--style", "other", "--style-weight", "2"], "write --style NAME=WEIGHT"),
         (["photos/p00.jpg", "painting.png", "--strict"], "--strict is for painting at one look"),
+        (["photos/p00.jpg", "@swirls", "--fast", "--save-every", "2"], "--save-every is not for painting at one look"),
+        (["-", "-", "--fast"], "standard input can be read once only"),
         (["empty", "--model", "both", "--style", "other"], "there are no pictures in empty"),
         (["photos/none.jpg", "--model", "both", "--style", "other"], "none.jpg"),
     ],
@@ -247,6 +255,10 @@ def test_any_style_is_learnt_and_painted_in(
     assert 0 < np.abs(mixed - one).mean() < np.abs(mixed - other).mean()
     larger, _ = painted("larger.png", "painting.png", "--fast", "--style-scale", "2")
     assert np.abs(larger - one).max() > 0
+    _, record = painted(
+        "twice.png", "--style", "painting.png", "--style", "painting.png", "--style", "other.png", "--fast"
+    )
+    assert record["styles"] == {"painting.png": 2.0, "other.png": 1.0} and record["seconds"] > 0
     Image.fromarray(np.repeat([[255] * 20 + [0] * 20], 30, 0).astype(np.uint8)).save(pictures / "left.png")
     masked, _ = painted("masked.png", "painting.png", "--fast", "--mask", "left.png")
     none, _ = painted("none.png", "painting.png", "--fast", "--strength", "0")

@@ -163,9 +163,20 @@ def test_weights_that_must_be_fetched(
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
-@pytest.mark.parametrize("output", [None, pytest.param("mine.jpg", marks=pytest.mark.slow)])
-def test_ctrl_c_leaves_the_picture_so_far(
-    pictures: Path, gencli_environment: Callable[[], dict[str, str]], output: str | None
+@pytest.mark.parametrize(
+    ("signalled", "code", "output"),
+    [
+        (signal.SIGINT, 130, None),
+        (signal.SIGTERM, 143, None),
+        pytest.param(signal.SIGINT, 130, "mine.jpg", marks=pytest.mark.slow),
+    ],
+)
+def test_what_stops_it_leaves_the_picture_so_far(
+    pictures: Path,
+    gencli_environment: Callable[[], dict[str, str]],
+    signalled: signal.Signals,
+    code: int,
+    output: str | None,
 ) -> None:
     long = [*QUICK, "--iterations", "100000", "--optimizer", "sgd", "--save-every", "3"]
     process = subprocess.Popen(
@@ -184,10 +195,11 @@ def test_ctrl_c_leaves_the_picture_so_far(
     while not list(pictures.glob("*-step-0006*")) and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signalled)
     printed, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    assert "interrupted" in errors and "Traceback" not in errors
+    assert process.returncode == code, errors
+    assert "the work was cut short" in errors and "Traceback" not in errors
+    assert ("interrupted" in errors) == (signalled == signal.SIGINT)
     name = output or "photo-painting.png"
     if output:
         assert printed == f"{name}\n"

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from gencli.core.files import atomic_write
+from gencli.core.files import atomic_write, write_new
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals")
 
@@ -50,3 +50,26 @@ def test_ctrl_c_leaves_the_old_file_and_nothing_else(
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_a_new_file_has_a_free_name_and_has_it_when_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
+) -> None:
+    places = [tmp_path / f"{number}.txt" for number in range(1, 5)]
+    places[0].write_bytes(b"somebody's")
+    places[1].symlink_to(tmp_path / "nowhere")
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise PermissionError("no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", refuse)
+
+    def write(file: BinaryIO) -> None:
+        assert not places[2].exists() and not places[3].exists()
+        file.write(b"whole")
+
+    assert write_new(places, write) == places[2]
+    assert places[0].read_bytes() == b"somebody's" and places[2].read_bytes() == b"whole"
+    assert {path.name for path in tmp_path.iterdir()} == {"1.txt", "2.txt", "3.txt"}

@@ -12,9 +12,10 @@ from torch import Tensor
 
 from gencli.core import images
 from gencli.core.clips import Clip
+from gencli.core.errors import GencliError
 from gencli.core.images import Picture
 from gencli.core.kept import Frames
-from gencli.core.remaking import Painting, unchanged
+from gencli.core.remaking import Painting, _state, unchanged
 
 Draw = Callable[..., Tensor]
 
@@ -89,6 +90,37 @@ def test_it_is_gone_on_with_as_if_never_interrupted(picture: Draw, tmp_path: Pat
     again = Frames.begin(tmp_path / "film.gif", {}, 1, lambda: 1, True)
     assert again.count == 2
     assert [frame.tobytes() for frame in frames(again, plain)] == whole
+
+
+def test_pictures_of_several_shapes_are_no_film(picture: Draw) -> None:
+    for temporal in (0.0, 0.8):
+        with pytest.raises(GencliError, match="picture 2 would be 32 × 48 pixels, and those before it are 48 × 32"):
+            painted(film(picture(32, 48), picture(48, 32)), temporal)
+
+
+def test_a_damaged_last_picture_is_made_again(tmp_path: Path) -> None:
+    film = tmp_path / "film.gif"
+    kept = Frames.begin(film, {}, 1, lambda: 1, False)
+    for number in range(1, 4):
+        kept.keep(number, Image.new("RGB", (8, 8), (number, 0, 0)))
+    last = tmp_path / "film.gif.frames" / "000003.png"
+    last.write_bytes(last.read_bytes()[:40])
+    again = Frames.begin(film, {}, 1, lambda: 1, True)
+    assert again.count == 2 and not last.exists()
+    assert again.take(2).getpixel((0, 0)) == (2, 0, 0)
+
+
+def test_another_film_is_not_gone_on_with(tmp_path: Path) -> None:
+    film, folder = tmp_path / "a.gif", tmp_path / "frames"
+    folder.mkdir()
+    states = []
+    for text in (b"one", b"other"):
+        film.write_bytes(text)
+        (folder / "1.png").write_bytes(text)
+        states.append((_state(film), _state(folder)))
+    assert states[0][0] != states[1][0] and states[0][1] != states[1][1]
+    assert (_state(film), _state(folder)) == states[1]
+    assert _state(tmp_path / "none") == ["none"]
 
 
 def test_unchanged_by_value() -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from gencli.core import store
+from gencli.core import store, tiles
 from gencli.core.device import Runtime
 from gencli.core.errors import GencliError, UsageError
 from gencli.core.images import resize
@@ -53,6 +53,39 @@ def test_restyle_paints_with_a_painter_of_the_store(both: Trained, blots: Blots)
     assert made.tobytes() == again.tobytes()  # weights are relative
     mixed = restyle(photograph, {"one": 1.0, "two": 1.0}, model=both, options=options)
     assert np.abs(np.asarray(mixed, float) - np.asarray(made, float)).max() > 1
+
+
+def test_weights_below_nothing_are_refused(both: Trained, blots: Blots) -> None:
+    with pytest.raises(UsageError, match="weights must be at least 0"):
+        restyle(blots(50, 40), {"one": -1.0, "two": 2.0}, model=both)
+    assert both.shares({"@one": 1.0}, 0.5).tolist() == [[0.5, 0.5, 0.0]]
+
+
+def test_styles_of_the_same_name_are_told_apart(tiny_network: None, tmp_path: Path, blots: Blots) -> None:
+    styles = []
+    for number in range(3):
+        (tmp_path / f"{number}").mkdir()
+        styles.append(tmp_path / f"{number}" / "style.png")
+        blots(60, 44, number).save(styles[-1])
+    train(styles, "three", StyleTraining(**SMALL, steps=1), seed=1)
+    painter = load("three")
+    assert isinstance(painter, Trained) and painter.styles == ("style", "style-2", "style-3")
+    assert painter.shares({"style-2": 1.0}, 1.0).tolist() == [[0.0, 0.0, 1.0, 0.0]]
+
+
+def test_a_picture_called_like_an_example_is_not_it(tiny_network: None, tmp_path: Path, blots: Blots) -> None:
+    blots(60, 44, 1).save(tmp_path / "swirls.png")
+    train([tmp_path / "swirls.png"], "other", StyleTraining(**SMALL, steps=1), seed=1)
+    assert knowing({"@swirls": 1.0}, CPU)[0].name == "swirls"
+    assert knowing({str(tmp_path / "swirls.png"): 1.0}, CPU)[0].name == "other"
+
+
+def test_what_does_not_fit_into_the_memory_is_refused(
+    both: Trained, blots: Blots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiles, "free_memory", lambda device: 1 << 20)
+    with pytest.raises(GencliError, match=r"a picture of 400 × 320 pixels needs about"):
+        restyle(blots(50, 40), {"one": 1.0}, model=both, options=StylizeOptions(size=400))
 
 
 def test_what_a_painter_does_not_know_is_said(both: Trained, blots: Blots) -> None:

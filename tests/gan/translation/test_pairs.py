@@ -160,6 +160,8 @@ def test_two_classes_of_many_are_two_kinds(tmp_path: Path) -> None:
     assert kinds.before is not None and kind(kinds.before) == {2} and kind(kinds.after) == {0}
     assert kinds.names == ("dog", "cat")
     check_pairs(load(tmp_path, split="cow,dog"), 10)  # the same names in both
+    with pytest.raises(UsageError, match="no pairs of 3 and 8"):
+        load("@digits:100", split="3,8")
     digits = load("@digits:100", paired=False, split="3,8")
     assert digits.names == ("3", "8") and digits.before is not None and len(digits.before) > 4
 
@@ -213,6 +215,64 @@ def test_two_sets_of_any_kind(tmp_path: Path) -> None:
 def test_a_split_that_makes_no_two_kinds_is_refused(data: list[str], split: str | None, words: str) -> None:
     with pytest.raises(UsageError, match=words):
         load(*data, paired=False, split=split)
+
+
+def test_pairs_stay_pairs_whatever_was_loaded_before(tmp_path: Path) -> None:
+    """The first kind has one that the second lacks: in pairs its rows are others."""
+    for number in range(1, 11):
+        write(tmp_path / "A" / f"{number:02}.png", number, 1)
+        if number > 1:
+            write(tmp_path / "B" / f"{number:02}.png", number, 2)
+    assert len(load(tmp_path, paired=False, held_out=0.2).after) == 7
+    check_pairs(load(tmp_path), 9)
+    write(tmp_path / "B" / "01.png", 1, 2)
+    check_pairs(load(tmp_path / "A", tmp_path / "B"), 10)
+
+
+def test_a_name_that_several_have_makes_no_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for number in range(1, 7):
+        write(tmp_path / "A" / "deep" / f"{number}.png", number, 1)
+        write(tmp_path / "B" / f"{number}.png", number, 2)
+    write(tmp_path / "A" / "other" / "6.png", 9, 1)
+    write(tmp_path / "A" / "8.png", 8, 1)
+    write(tmp_path / "B" / "8.png", 8, 2)
+    check_pairs(load(tmp_path), 6)
+    assert "without a partner of the same name: 2 of A and 1 of B" in caplog.text
+
+
+def test_test_parts_inside_both_kinds_are_held_out(tmp_path: Path) -> None:
+    for which, folder in enumerate("AB", 1):
+        for number in range(1, 7):
+            write(tmp_path / folder / "train" / f"{number}.png", number, which)
+            write(tmp_path / folder / "test" / f"{number}.png", number + 10, which)
+    kinds = load(tmp_path)
+    check_pairs(kinds, 12)
+    assert {*numbers(kinds.held_after)} == {*range(11, 17)}
+
+
+def test_a_folder_called_facades_is_like_any_other(tmp_path: Path) -> None:
+    for which, folder in enumerate("AB", 1):
+        for number in range(1, 7):
+            write(tmp_path / "facades" / folder / f"{number}.png", number, which)
+    check_pairs(load(tmp_path / "facades"), 6)
+    assert pairs.usual_direction([str(tmp_path / "facades")]) == "AtoB"
+
+
+def test_of_other_pictures_all_are_held_out(tmp_path: Path) -> None:
+    for which, folder in enumerate("AB", 1):
+        for number in range(1, 4):
+            write(tmp_path / folder / f"{number}.png", number, which)
+    for paired in (True, False):
+        kinds = load(tmp_path, paired=paired, held_out=None)
+        assert kinds.counts == [3, 3, 3, 3]
+    assert load(tmp_path / "A", task=True, held_out=None).counts == [0, 3, 0, 3]
+
+
+def test_a_damaged_picture_among_pairs_side_by_side(tmp_path: Path) -> None:
+    for number in range(1, 9):
+        Image.new("RGB", (40, 20), (10 * number, 0, 100)).save(tmp_path / f"{number}.png")
+    (tmp_path / "1.png").write_bytes(b"no picture")
+    assert len(load(tmp_path).after) + len(load(tmp_path).held_after) == 7
 
 
 def test_a_task_takes_photographs_alone(tmp_path: Path) -> None:
