@@ -73,10 +73,11 @@ class Errand:
         called after pictures, with a `suffix`; none is made again of those that lie in a folder of results. `seed` is
         what chance had its part by, if it had one."""
         results = Path(self.output) if self.output and outputs.is_folder(self.output) else None
+        folders = [Path(source) for source in sources if source != "-" and Path(source).is_dir()]
         sources = pictures_in(sources, results)
         if sources.count("-") > 1:
             raise UsageError("standard input can be read once only", "name one picture `-`")
-        names = [images.stem(source) for source in sources]
+        names = [_name(source, folders) for source in sources]
         targets = outputs.plan(names, self.output, suffix=suffix, format=self.format, fresh=not self.skip_existing)
         jobs = [
             job
@@ -190,6 +191,16 @@ class Painting:
     def flicker(self) -> float | None:
         """How much neighbouring pictures differ, relative to the film's own; None where those are all the same."""
         return self._changed / self._moved if self._moved else None
+
+
+def _name(source: str, folders: Sequence[Path]) -> str:
+    """What a picture's result is called: with the folders it lies in below a folder that was named, so that it is
+    called the same whatever else there is."""
+    path = Path(source)
+    for folder in folders:
+        if path.is_relative_to(folder):
+            return "-".join(path.relative_to(folder).with_suffix("").parts)
+    return images.stem(source)
 
 
 def _state(path: Path) -> list[Any]:

@@ -12,11 +12,12 @@ from PIL import Image
 
 from gencli.core import animations, backbones, datasets, outputs, runs, store, training
 from gencli.core.device import Runtime, drawing_from, generator
+from gencli.core.errors import UsageError
 from gencli.core.metrics import Likeness
 from gencli.core.recipe import Progress, Result, TrainingOptions
 from gencli.core.stages import Stage, unwatched
 from gencli.gan import conditions, networks
-from gencli.gan.options import BACKBONE, GanTraining
+from gencli.gan.options import BACKBONE, LARGEST, GanTraining
 from gencli.gan.training import MEASURED_ON, GanRecipe, batches, form, settled
 
 STEPS_APART = 200  # of previews, at least: an epoch of few pictures is over in no time
@@ -49,6 +50,8 @@ def train(
     with runs.begin("gan", name, options or GanTraining(), seed, runtime, resume=resume) as run:
         options = run.options.ended()
         size, channels = datasets.chosen_form(data, options.size, options.colors)
+        if size > LARGEST:
+            raise UsageError(f"--size {size}: generators draw up to {LARGEST} pixels a side", "translators take 1024")
         with stage("reading pictures") as told:
             learnt = datasets.load(
                 datasets.one_or_many(data),

@@ -18,6 +18,7 @@ CONDITIONS = ("projection", "multiply")
 LOSSES = ("ns", "minimax", "lsgan", "hinge", "wgan", "relativistic")
 WITH_TARGETS = ("ns", "minimax", "lsgan")  # losses whose verdicts have labels, which can be smoothed and made noisy
 OPTIMIZERS = ("adam", "rmsprop")
+LARGEST = 256  # pixels a side that generators draw
 R1 = 0.05  # between 0.01 and 0.1, which both did better than 1 in minutes on a CPU; longer games were not tried
 
 PAPER: Mapping[str, Any] = {
@@ -81,7 +82,12 @@ class GanTraining(Training):
 
     size: Annotated[
         int | None,
-        Flag("Side of the pictures in pixels.", minimum=8, maximum=256, shown_default="28 or 64, as the set"),
+        Flag(
+            "Side of the pictures in pixels.",
+            minimum=8,
+            maximum=1024,
+            shown_default="28 or 64, as the set; translators: 128",
+        ),
     ] = None
     colors: Annotated[str, Flag("Grey or colour pictures.", choices=("auto", "grey", "rgb"))] = "auto"
     latent: Annotated[int, Flag("Numbers a picture is drawn from.", minimum=1, maximum=4096)] = 64
@@ -125,7 +131,9 @@ class GanTraining(Training):
              choices=CONDITIONS),
     ] = "projection"  # fmt: skip
 
-    loss: Annotated[str, Flag("What both minimise.", choices=(*LOSSES, "wgan-gp"))] = "ns"
+    loss: Annotated[
+        str, Flag("What both minimise.", choices=(*LOSSES, "wgan-gp"), shown_default="ns; translators: lsgan")
+    ] = "ns"
     gradient_penalty: Annotated[
         float | None,
         Flag("Weight of the critic's gradient penalty.", minimum=0, shown_default="10 for wgan-gp, else 0"),
@@ -154,14 +162,29 @@ class GanTraining(Training):
     ] = None
     flip: Annotated[bool, Flag("Mirror half of the pictures, left to right.")] = False
 
-    batch_size: Annotated[int, Flag("Pictures a step.", minimum=1)] = 32
+    batch_size: Annotated[int, Flag("Pictures a step.", minimum=1, shown_default="32; translators: 4")] = 32
     d_steps: Annotated[int, Flag("The discriminator's steps for each of the generator's.", minimum=1)] = 1
     optimizer: Annotated[str, Flag("How the weights are changed.", choices=OPTIMIZERS)] = "adam"
     # twice as much drew better digits after five minutes; of 32 × 32 faces one run with it ran away, one hardly learnt
-    rate: Annotated[float, Flag("Highest learning rate.", minimum=0)] = 5e-4
+    rate: Annotated[float, Flag("Highest learning rate.", minimum=0, shown_default="0.0005; translators: 0.0004")] = (
+        5e-4
+    )
     d_rate: Annotated[float | None, Flag("The discriminator's.", minimum=0, shown_default="as the generator's")] = None
-    beta1: Annotated[float, Flag("Adam's β₁: what it keeps of the gradients' mean each step.", 0, 0.999)] = 0.0
-    beta2: Annotated[float, Flag("Adam's β₂, or RMSprop's α: the same of their mean square.", 0.5, 0.99999)] = 0.99
+    beta1: Annotated[
+        float,
+        Flag(
+            "Adam's β₁: what it keeps of the gradients' mean each step.", 0, 0.999, shown_default="0; translators: 0.5"
+        ),
+    ] = 0.0
+    beta2: Annotated[
+        float,
+        Flag(
+            "Adam's β₂, or RMSprop's α: the same of their mean square.",
+            0.5,
+            0.99999,
+            shown_default="0.99; translators: 0.999",
+        ),
+    ] = 0.99
     clip: Annotated[float, Flag("Largest value in a gradient; 0: any.", minimum=0)] = 0.0
     decay: Annotated[float, Flag("The rate falls as 1 / (1 + decay · steps).", minimum=0)] = 0.0
     schedule: Annotated[
@@ -169,6 +192,7 @@ class GanTraining(Training):
         Flag(
             "Course of the learning rate: down a cosine, in the second half down a line, or the same throughout.",
             choices=("cosine", "linear", "constant"),
+            shown_default="cosine; translators: linear",
         ),
     ] = "cosine"
     average: Annotated[

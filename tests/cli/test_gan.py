@@ -144,6 +144,7 @@ def test_the_previews_become_a_film(here: Path, capsys: Captured) -> None:
         (["--loss", "hinge", "--smoothing", "0.1"], "has no labels to change"),
         (["--arch", "mnist-book"], "makes pictures of 28 × 28"),
         (["--size", "18", "--arch", "dcgan"], "cannot be halved"),
+        (["--size", "512"], "generators draw up to 256 pixels"),
     ],
 )
 def test_what_does_not_fit_is_said(here: Path, capsys: Captured, words: list[str], message: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from gencli.app import run
-from gencli.core import images
+from gencli.core import images, tiles
 from gencli.gan.translation import tasks
 
 Captured = pytest.CaptureFixture[str]
@@ -79,11 +79,14 @@ def test_both_ways_folders_and_what_is_there_already(kinds: Path, capsys: Captur
     assert run(words) == 0
     told = capsys.readouterr()
     assert len(told.out.splitlines()) == 8 and "broken.png" in told.err
+    (kinds / "kinds" / "A" / "deep").mkdir()
+    Image.new("RGB", (40, 40)).save(kinds / "kinds" / "A" / "deep" / "3.png")
     kept = Path("out/3-both.png")
     before = kept.stat().st_mtime_ns
     Path("out/5-both.png").unlink()
     assert run([*words, "--skip-existing", "--strict"]) == 1
     assert kept.stat().st_mtime_ns == before and Path("out/5-both.png").is_file()
+    assert {path.name for path in Path("out").iterdir() if "3" in path.name} == {"3-both.png", "deep-3-both.png"}
     assert run(["gan", "translate", "kinds/A/3.png", "--model", "both", "--reverse", "-o", "back.png"]) == 0
     assert np.abs(pixels("back.png") - pixels(kept)).max() > 0
 
@@ -134,6 +137,34 @@ def test_an_attribute_of_one_set_is_learnt_and_measured(capsys: Captured) -> Non
     assert "cannot be told apart" in told and "rosy-cheeks" in told
 
 
+def test_chance_has_its_part_by_the_seed(kinds: Path, capsys: Captured) -> None:
+    words = ["gan", "train", "--arch", "pix2pix", "--task", "denoise=0.3", "--data", "kinds/A", "--name", "noisy"]
+    assert run([*words, *TRAIN, "--steps", "1"]) == 0
+    capsys.readouterr()
+    for name, seed in (("one", "1"), ("same", "1"), ("other", "2")):
+        words = ["gan", "translate", "kinds/A/1.png", "--model", "noisy", "--from-target", "--json"]
+        assert run([*words, "--seed", seed, "-o", f"{name}.png"]) == 0
+        record = json.loads(capsys.readouterr().out)
+        assert record["seed"] == int(seed) and record["seconds"] >= 0
+    assert np.array_equal(pixels("one.png"), pixels("same.png"))
+    assert not np.array_equal(pixels("one.png"), pixels("other.png"))
+    # other pictures than it has learnt from are measured all
+    assert run(["gan", "evaluate", "--model", "noisy", "--data", "kinds/B", "--json", "--seed", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["samples"] == 8
+    (kinds / "kinds" / "A" / "7.png").unlink()
+    capsys.readouterr()
+    run(["gan", "evaluate", "--model", "noisy"])
+    assert "are others now" in capsys.readouterr().err
+
+
+def test_what_does_not_fit_into_the_memory_is_refused(
+    kinds: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiles, "free_memory", lambda device: 1 << 20)
+    assert run(["gan", "translate", "kinds/A/1.png", "--size", "400"]) == 1
+    assert "a picture of 400 × 400 pixels needs about" in capsys.readouterr().err
+
+
 def test_holes_are_filled_where_a_mask_is_white(kinds: Path, capsys: Captured) -> None:
     words = ["gan", "train", "--arch", "pix2pix", "--task", "inpaint", "--data", "kinds/A", "--name", "fill"]
     assert run([*words, *TRAIN, "--steps", "2"]) == 0
@@ -144,6 +175,8 @@ def test_holes_are_filled_where_a_mask_is_white(kinds: Path, capsys: Captured) -
     changed = np.abs(pixels("full.png") - pixels("kinds/A/1.png")).max(2) > 0
     assert changed[22:38, 12:28].any() and not changed[:18].any() and not changed[:, :8].any()
     capsys.readouterr()
+    assert run(["gan", "translate", "kinds/A/1.png", "--model", "fill", "--mask", "mask.png", "--from-target"]) == 2
+    assert "--mask says where they are" in capsys.readouterr().err
     assert train("mine") == 0
     assert run(["gan", "translate", "kinds/A/1.png", "--model", "mine", "--mask", "mask.png"]) == 2
     assert "--task inpaint" in capsys.readouterr().err
