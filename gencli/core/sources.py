@@ -317,11 +317,13 @@ def open_source(path: Path) -> Source:
 
 def pictures_in(paths: Sequence[str], results: Path | None = None) -> list[str]:
     """The paths, and in place of each folder its pictures, of any depth, in order, without hidden ones; and without
-    those of a folder of `results` inside it. Raises GencliError for a folder without any."""
+    those of a folder of `results` inside it. Raises GencliError for a folder without any, and for what is not there."""
     found: list[str] = []
     apart = results and results.resolve()
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 (of `-` and `@name` too)
+            if path != "-" and not path.startswith("@") and not Path(path).exists():
+                raise GencliError(f"there is no file {path}", "check the path and its spelling")
             found.append(path)
             continue
         skipped = apart if apart and apart != Path(path).resolve() else None

@@ -117,7 +117,7 @@ def train(
                 kind=ANY_STYLE if options.any_style else "painter",
                 architecture=recipe.architecture,
                 styles=names,
-                sources=[str(style) for style in styles],
+                sources=datasets.names([str(style) for style in styles]),
                 digests=[painting.digest(style) for style in styles],
                 data=datasets.described(data, learnt) if data else {"name": photographs.name},
                 **({"base": base} if base else {}),

@@ -123,7 +123,7 @@ def test_the_painter_that_knows_a_style_is_found(trained: Path, run_gencli: RunG
         (["photos/p00.jpg", "@swirls", "--fast", "--save-every", "2"], "--save-every is not for painting at one look"),
         (["-", "-", "--fast"], "standard input can be read once only"),
         (["empty", "--model", "both", "--style", "other"], "there are no pictures in empty"),
-        (["photos/none.jpg", "--model", "both", "--style", "other"], "none.jpg"),
+        (["photos/p00.jpg", "none.jpg", "--model", "both", "--style", "other"], "there is no file none.jpg"),
     ],
 )
 def test_what_cannot_be_painted(trained: Path, run_gencli: RunGencli, arguments: list[str], words: str) -> None:
@@ -142,6 +142,11 @@ def test_a_training_is_gone_on_with_by_its_name_and_photographs(
     )
     more = run_gencli("stylize", "train", "--data", "photos", "--name", "one", "--resume", "--steps", "4")
     assert (first.returncode, more.returncode) == (0, 0), more.stderr
+    elsewhere = pictures / "elsewhere"
+    elsewhere.mkdir()
+    data = ("--data", str(pictures / "photos"))
+    again = run_gencli("stylize", "train", *data, "--name", "one", "--resume", "--steps", "5", cwd=elsewhere)
+    assert again.returncode == 0, again.stderr
     done = run_gencli("stylize", "photos/p00.jpg", "--model", "one", "--size", "64")
     assert done.returncode == 0, done.stderr
     assert Path(done.stdout.strip()).name == "p00-painting.png"
