@@ -266,11 +266,8 @@ def free_memory(device: torch.device) -> int:
         return int(torch.cuda.mem_get_info(device)[0])
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    found = [_available()]
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.is_file() and used.is_file() and (text := limit.read_text().strip()).isdecimal():
-        found.append(int(text) - int(used.read_text()))
-    return max(0, min(found))
+    allowed = _allowed(Path("/sys/fs/cgroup"))
+    return max(0, _available() if allowed is None else min(_available(), allowed))
 
 
 def trim_heap() -> None:
@@ -278,6 +275,23 @@ def trim_heap() -> None:
     hundreds of megabytes in pieces after tensors of many sizes."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def _allowed(groups: Path) -> int | None:
+    """Bytes that a container may still take, what is cached of files being given up for them; None without a limit."""
+    for limit, used, cached in (
+        ("memory.max", "memory.current", ""),
+        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "total_"),
+    ):
+        try:
+            most, now = (int((groups / name).read_text()) for name in (limit, used))
+            lines = (groups / limit).with_name("memory.stat").read_text().splitlines()
+            known = {name: int(count) for name, count in (line.split() for line in lines)}
+        except (OSError, ValueError):  # not there, or "max"
+            continue
+        # as the kernel estimates what is available: of files in use half can go
+        return most - now + known.get(f"{cached}inactive_file", 0) + known.get(f"{cached}active_file", 0) // 2
+    return None
 
 
 def _available() -> int:

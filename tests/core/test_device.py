@@ -233,3 +233,21 @@ print(faults() - before)
 """
     found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(found.stdout) < 4 * 16384  # pages of a tensor: mapped anew each time, there would be 16 times as many
+
+
+@pytest.mark.parametrize(
+    ("names", "prefix"),
+    [
+        (("memory.max", "memory.current", "memory.stat"), ""),
+        (("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat"), "total_"),
+    ],
+)
+def test_what_a_container_caches_of_files_is_free(tmp_path: Path, names: tuple[str, ...], prefix: str) -> None:
+    assert device._allowed(tmp_path) is None
+    (tmp_path / "memory").mkdir()
+    stat = f"{prefix}inactive_file 300\n{prefix}active_file 100\nanon 500\n"
+    for name, text in zip(names, ("1000\n", "900\n", stat), strict=True):
+        (tmp_path / name).write_text(text)
+    assert device._allowed(tmp_path) == 1000 - 900 + 300 + 50
+    (tmp_path / names[0]).write_text("max\n")
+    assert device._allowed(tmp_path) is None
