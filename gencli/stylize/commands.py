@@ -136,6 +136,8 @@ def sample(
     contents, styles, shares = _sort_out(pictures, style, options)
     if films := [content for content in contents if clips.is_video(content)]:
         raise UsageError(f"{films[0]}: films are painted at one look", "add --fast or --model NAME")
+    for moving in (content for content in contents if Path(content).is_file() and clips.is_clip(Path(content))):
+        console.warn(f"{moving} moves: its first picture is painted; with --fast or --model all of them are")
     if shares:
         options = options.replace(style_weight=shares)
     if [*contents, *styles].count("-") > 1:
@@ -290,7 +292,7 @@ def _sort_out(
                 "a photograph and a style are needed", "gencli stylize photo.jpg painting.jpg, or photo.jpg @swirls"
             )
         return pictures[:1], pictures[1:], ()
-    if not any("=" in one for one in style):
+    if not any("=" in one and not Path(one).exists() for one in style):
         return pictures, style, ()
     if options.style_weight:
         raise UsageError("the styles' weights were given twice", "write --style NAME=WEIGHT or --style-weight")

@@ -212,6 +212,17 @@ def test_what_stops_it_leaves_the_picture_so_far(
     assert not list(pictures.glob(".*.part"))
 
 
+def test_names_with_an_equals_sign_and_pictures_that_move(
+    pictures: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(pictures)
+    Path("painting.png").rename("a=b.png")
+    frames = [Image.new("RGB", (48, 32), color) for color in ("red", "blue")]
+    frames[0].save("moving.gif", save_all=True, append_images=frames[1:])
+    assert app.run(["stylize", "moving.gif", "--style", "a=b.png", "-o", "out.png", "--seed", "1", *QUICK]) == 0
+    assert "moving.gif moves: its first picture is painted" in capsys.readouterr().err
+
+
 def test_python_and_the_command_line_agree(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(pictures)
     given = ["photo.jpg", "painting.png", "-o", "a.png", "--init", "noise", "--seed", "3"]
