@@ -322,7 +322,7 @@ def pictures_in(paths: Sequence[str], results: Path | None = None) -> list[str]:
     apart = results and results.resolve()
     for path in paths:
         if not os.path.isdir(path):  # noqa: PTH112 (of `-` and `@name` too)
-            if path != "-" and not path.startswith("@") and not Path(path).exists():
+            if path != "-" and not path.startswith("@") and not os.path.exists(path):  # noqa: PTH110 (of too long a name, too)
                 raise GencliError(f"there is no file {path}", "check the path and its spelling")
             found.append(path)
             continue

@@ -30,7 +30,7 @@ from gencli.stylize.whitening import Looks, Wish, look_at
 
 TILE = 512  # where the whole does not fit
 STROKES = 0.5  # share of what is fine that the network draws over large forms; the rest is the photograph's
-COPIES = 8  # pictures of the result's size that are there at once
+COPIES = 15  # pictures of the result's size that are there at once, as measured
 MAPS = 10  # feature maps of a painter at full size that are there at once, of the first width, as measured
 
 Look: TypeAlias = Callable[[Picture], Image.Image]

@@ -26,7 +26,7 @@ from gencli.gan.translation.tasks import ALIKE, BLANK, BY_CHANCE, Task, finished
 
 WHOLE = 1536  # pixels of the longest side up to which a picture is translated in one
 TILE, OVERLAP = 1024, 128
-COPIES = 8  # pictures of the whole size that are there at once
+COPIES = 13  # pictures of the whole size that are there at once, as measured
 STRANGE = 4  # times as large as what a translator has learnt from: it may not know what it sees
 
 log = logging.getLogger("gencli")
