@@ -50,6 +50,15 @@ class Picture:
         return self.rgb if self.alpha is None else torch.lerp(torch.ones_like(self.rgb), self.rgb, self.alpha)
 
     @property
+    def filled(self) -> Tensor:
+        """Its colours, and where nothing is seen of them the mean of those that are: what a file hides there, black or
+        white, is not to be painted from."""
+        if self.alpha is None or not bool((seen := self.alpha > 0).any()):
+            return self.rgb
+        mean = (self.rgb * self.alpha).sum((2, 3), keepdim=True) / self.alpha.sum((2, 3), keepdim=True)
+        return torch.where(seen, self.rgb, mean)
+
+    @property
     def marked(self) -> Tensor:
         """(1, 1, H, W) in [0, 1]: how white it is, as masks are; what is transparent is not."""
         light = luma(self.rgb)

@@ -42,7 +42,7 @@ class Canvas:
         self.options, self.device = options, runtime.device
         self.alpha = content.alpha
         self.height, self.width = fit(*content.extent, options.size)
-        self.original = content.rgb.to(self.device)
+        self.original = content.filled.to(self.device)
         self.content = self._sized(self.original, self.height, self.width)
         self.styles = [style.opaque.to(self.device) for style in styles]
         self.masks = self._prepare_masks(masks)

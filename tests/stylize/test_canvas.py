@@ -59,6 +59,21 @@ def test_a_photograph_that_was_loaded_smaller_keeps_its_ratio() -> None:
     assert small[0].original.shape[-1] > small[1].original.shape[-1] == 102
 
 
+def test_what_a_file_hides_has_no_part() -> None:
+    alpha = torch.ones(1, 1, 30, 60)
+    alpha[..., 40:] = 0
+    seen = noise(30, 60)
+    made = []
+    for hidden in (0.0, 1.0):
+        rgb = seen.clone()
+        rgb[..., 40:] = hidden
+        made.append(canvas(Picture(rgb, alpha, "cut out")).original)
+    assert torch.equal(made[0], made[1]) and torch.equal(made[0][..., :40], seen[..., :40])
+    torch.testing.assert_close(made[0][0, :, 5, 50], seen[0, :, :, :40].mean((1, 2)))
+    nothing = Picture(seen, torch.zeros_like(alpha), "nothing")
+    assert torch.equal(canvas(nothing).original, seen)
+
+
 def test_styles_have_the_strokes_size() -> None:
     for scale, longest in ((1.0, 32), (0.75, 24), (2.0, 64), (0.1, 22)):  # at least 16 the other way
         (style,) = canvas(style_scale=scale).at(32).styles
