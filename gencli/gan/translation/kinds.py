@@ -98,7 +98,7 @@ def tell_apart(places: Sequence[Layout | DrawnSet], split: str | None, *, known:
         if isinstance(place, Layout) and all((place.where / kind / "train").is_dir() for kind in listing.classes):
             return tell_apart([datasets.find(place.where / kind) for kind in listing.classes], None, known=False)
         return _classes(place, listing.classes, known=known)
-    if listing.items and (split or _all_wide(listing.items)):
+    if listing.items and (split or (known and place.name == "facades") or _all_wide(listing.items)):
         return Kind(place, "left", crop="left"), Kind(place, "right", crop="right")
     raise _not_told_apart(place, listing)
 
