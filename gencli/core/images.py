@@ -106,7 +106,10 @@ def load(
         height, width = whole if enough is None else _no_larger(*whole, enough)
     try:
         if (width, height) != image.size:
-            image = _near(image, (width, height)) if size is None else _exactly(image, (width, height))
+            if size is None:
+                image = _near(image, (width, height))
+            else:
+                image = image.resize((width, height), Image.Resampling.LANCZOS)  # RGBA: Pillow premultiplies
         pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None]
         values = pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
     except (MemoryError, RuntimeError) as error:  # what torch raises when memory runs out
@@ -114,10 +117,6 @@ def load(
             f"there is not enough memory for {name}, {width:,} × {height:,} pixels", "choose a smaller size"
         ) from error
     return Picture(values[:, :3], values[:, 3:] if image.mode == "RGBA" else None, name, None if size else whole)
-
-
-def _exactly(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    return image.resize(size, Image.Resampling.LANCZOS)  # RGBA: Pillow premultiplies
 
 
 def _near(image: Image.Image, size: tuple[int, int]) -> Image.Image:

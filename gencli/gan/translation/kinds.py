@@ -144,9 +144,9 @@ def _choice(listing: Listing) -> str:
 
 def _all_wide(items: Sequence[Item]) -> bool:
     """Whether pictures, by a few of them, are twice as wide as high."""
-    chosen = [items[index * (len(items) - 1) // (LOOKED_AT - 1)] for index in range(LOOKED_AT)] if items else []
+    rows = sorted({index * (len(items) - 1) // (LOOKED_AT - 1) for index in range(LOOKED_AT)}) if items else []
     ratios = []
-    for item in chosen:
+    for item in map(items.__getitem__, rows):
         with suppress(GencliError):  # what cannot be read is left out later, and said
             for _, data in item.source.read([item.member]):
                 picture = open_picture(contents(data))
