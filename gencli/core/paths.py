@@ -66,14 +66,9 @@ def circle(points: Tensor, frames: int, draw: torch.Generator) -> Tensor:
         what = f"{len(points)} points" if len(points) != 2 else "one latent dimension"
         raise UsageError(f"there is no circle through {what}", "use --path line")
     center, across = points.mean(0), (points[0] - points[1]) / 2
-    square = torch.randn(points.shape[1], generator=draw)
-    for direction in (across, center - _along(center, across)) if points.shape[1] > 2 else (across,):
-        square = square - _along(square, direction)
-    square = square / square.norm().clamp_min(1e-12) * across.norm()
+    drawn = torch.randn(points.shape[1], generator=draw)
+    inside = (across, center) if points.shape[1] > 2 else (across,)
+    # of Householder's method even what lies among the others comes out square to them
+    square, _ = torch.linalg.qr(torch.stack([*inside, drawn.to(across)], 1).double())
     angles = (torch.arange(frames) * (2 * torch.pi / frames))[:, None]
-    return center + angles.cos() * across + angles.sin() * square
-
-
-def _along(vector: Tensor, direction: Tensor) -> Tensor:
-    """The part of a vector that lies along a direction."""
-    return (vector @ direction) / direction.square().sum().clamp_min(1e-12) * direction
+    return center + angles.cos() * across + angles.sin() * (square[:, -1].to(across) * across.norm())
