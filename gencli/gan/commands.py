@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gencli.core.commands import (
-    Count,
     Data,
     DataRoot,
     Fps,
     Frames,
-    Grid,
     Loop,
     Model,
     Name,
@@ -41,10 +39,18 @@ if TYPE_CHECKING:
 app = art("gencli.gan")
 
 SHOWN = 12  # neighbours
+USUAL_COUNT = 64  # samples
 
 Classes = Annotated[
     list[str] | None,
     typer.Option("--class", help="Of this class; repeatable, and A,B names several.", show_default="all in turn"),
+]
+HowMany = Annotated[
+    int | None, typer.Option("--count", "-n", min=1, help="How many pictures.", show_default=str(USUAL_COUNT))
+]
+Together = Annotated[
+    bool | None,
+    typer.Option("--grid/--files", help="All in one picture, or each in a file of its own.", show_default="grid"),
 ]
 Truncation = Annotated[
     float | None,
@@ -92,10 +98,10 @@ def sample(
     common: Common,
     pictures: Given = None,
     model: Drawing = None,
-    count: Count = 64,
+    count: HowMany = None,
     classes: Classes = None,
     truncation: Truncation = None,
-    grid: Grid = True,
+    grid: Together = None,
     output: Output = None,
 ) -> None:
     """Draw pictures that nobody has seen.
@@ -113,12 +119,19 @@ def sample(
     from gencli.gan import trained
 
     if pictures:
-        for flag, given in (("--class", classes), ("--truncation", truncation)):
-            if given:
+        meant = {
+            "--class": classes or None,
+            "--truncation": truncation,
+            "--count": count,
+            "--files" if grid is False else "--grid": grid,
+        }
+        for flag, given in meant.items():
+            if given is not None:
                 raise UsageError(f"{flag} is for generators, and pictures are for translators", "leave one of them out")
         errand = Errand("translating", output)
         carry_out(pictures, TranslateOptions(), Filming(), common, model or SKETCH, errand)
         return
+    count, grid = count or USUAL_COUNT, grid is not False
     console = Console.start(common)
     runtime = common.start()
     loaded = trained.load(model or FACES, runtime)

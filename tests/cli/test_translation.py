@@ -65,6 +65,9 @@ def test_a_translator_is_trained_and_used(kinds: Path, capsys: Captured) -> None
     capsys.readouterr()
     assert run(["gan", "translate", "odd.png", "--model", "mine", "--reverse"]) == 2
     assert "one way only" in capsys.readouterr().err
+    for more in (["--count", "2"], ["--files"], ["--grid"], ["--truncation", "1"], ["--class", "3"]):
+        assert run(["gan", "sample", "odd.png", "--model", "mine", *more]) == 2
+        assert f"{more[0]} is for generators" in capsys.readouterr().err
     assert run(["gan", "sample", "--model", "mine"]) == 1
     assert "gencli gan translate" in capsys.readouterr().err
     assert run(["gan", "translate", "odd.png", "--model", "faces"]) == 1
