@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gencli.core.device import precisely
 from gencli.core.transport import matrix_root, spread, transport
 
 # ITU-R BT.601 luma and the two colour differences
@@ -41,7 +42,7 @@ def with_color_of(painted: Tensor, content: Tensor) -> Tensor:
 
 
 def _match_covariance(style: Tensor, content: Tensor) -> Tensor:
-    own, wanted = style.flatten(2).double(), content.flatten(2).double()
+    own, wanted = precisely(style.flatten(2)), precisely(content.flatten(2))
     (mean, covariance), (wanted_mean, wanted_covariance) = spread(own), spread(wanted)
     matched = transport(covariance, matrix_root(wanted_covariance)) @ (own - mean) + wanted_mean
     return matched.view_as(style).to(style)
@@ -53,6 +54,6 @@ def _match_histogram(style: Tensor, content: Tensor) -> Tensor:
     for channel in range(3):
         own, wanted = style[0, channel].flatten(), content[0, channel].flatten().sort().values
         rank = own.argsort(stable=True).argsort()
-        position = (rank.double() + 0.5) / len(own) * len(wanted)
+        position = (precisely(rank) + 0.5) / len(own) * len(wanted)
         matched[0, channel] = wanted[position.long().clamp_max(len(wanted) - 1)].view_as(style[0, channel])
     return matched

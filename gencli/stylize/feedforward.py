@@ -250,7 +250,7 @@ def initialise(net: Painter, draw: torch.Generator, styles: Sequence[Tensor] = (
         for grain in net.grain:
             grain.normal_(0, GRAIN / max(1, net.form.noise) ** 0.5, generator=draw)
         for index, style in enumerate(styles):
-            mean, covariance = spread(style[0].flatten(1).double())
+            mean, covariance = spread(precisely(style[0].flatten(1)))
             net.mean[index], net.root[index] = mean[:, 0], matrix_root(covariance)
 
 

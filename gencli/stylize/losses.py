@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gencli.core.transport import matrix_root
+from gencli.core.transport import matrix_root, trace_of_root
 
 RATIO = {"gram": 0.05, "w2": 0.15}  # content to style at strength 0.5: chosen by eye, so that 0.5 looks like half
 
@@ -99,19 +99,11 @@ def wasserstein2(x: Moments, target: Moments, root: Tensor | None = None) -> Ten
     else:
         root = matrix_root(target.covariance) if root is None else root
         inner = root @ x.covariance @ root  # (C, C)
-    return mean_part + _trace(x.covariance) + _trace(target.covariance) - 2 * _trace_of_root(inner)
+    return mean_part + _trace(x.covariance) + _trace(target.covariance) - 2 * trace_of_root(inner)
 
 
 def _trace(matrix: Tensor) -> Tensor:
     return matrix.diagonal(dim1=-2, dim2=-1).sum(-1)
-
-
-def _trace_of_root(matrix: Tensor) -> Tensor:
-    """tr(M^½), with λ / √(λ + ε) for √λ: nothing for the eigenvalues that rounding makes of zero, and a
-    derivative that stays finite there."""
-    values: Tensor = torch.linalg.eigvalsh((matrix + matrix.mT) / 2).clamp_min(0)
-    floor = 8 * torch.finfo(values.dtype).eps * values[..., -1:].detach().clamp_min(1e-12)
-    return (values * (values + floor).rsqrt()).sum(-1)
 
 
 def spread(features: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 
 from gencli.core import backbones
 from gencli.core.datasets import Report
-from gencli.core.device import Runtime, generator
+from gencli.core.device import Runtime, generator, precisely
 from gencli.core.metrics import Likeness
 from gencli.core.pictures import PictureSet, in_order
 from gencli.core.stages import Stage, unwatched
@@ -59,7 +59,8 @@ def log_likelihood(
         loss = net.negative_log_likelihood(logits, batch.pictures.repeat(samples, 1, 1, 1))
         if report:
             report(int(batch.indices[-1]) + 1, len(pictures))
-        total += float(importance_weighted(-loss.view(samples, -1), latents, mean, log_var).double().sum())
+        weighted = importance_weighted(-loss.view(samples, -1), latents, mean, log_var)
+        total += float(precisely(weighted).sum())
     net.train(training)
     return total / len(pictures)
 

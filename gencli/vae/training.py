@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from gencli.core.averaging import RunningMean, measuring
 from gencli.core.checkpoint import Stateful
-from gencli.core.device import Runtime, generator, memory_format
+from gencli.core.device import Runtime, generator, memory_format, precisely
 from gencli.core.errors import UsageError
 from gencli.core.images import grid, to_pillow
 from gencli.core.muon import Muon
@@ -245,8 +245,8 @@ def measured(
         noise = normal(tuple(mean.shape), draw, mean.device)
         latents = mean if deterministic else reparameterize(mean, log_var, noise)
         logits = net.decode(latents, labels)
-        reconstruction += float(net.negative_log_likelihood(logits, batch.pictures).double().sum())
-        divergence += 0.0 if deterministic else float(kl_divergence(mean, log_var).double().sum())
+        reconstruction += float(precisely(net.negative_log_likelihood(logits, batch.pictures)).sum())
+        divergence += 0.0 if deterministic else float(precisely(kl_divergence(mean, log_var)).sum())
         means.append(mean.cpu())
     net.train(training)
     count = len(pictures)
