@@ -39,7 +39,7 @@ def photographs(picture: Callable[..., torch.Tensor]) -> PictureSet:
 def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
     """A small painter's training; of another seed, what a resume must put right."""
 
-    def make(seed: int = 1, **changes: Any) -> training.StyleRecipe:
+    def make(seed: int = 1, runtime: Runtime = CPU, **changes: Any) -> training.StyleRecipe:
         options = StyleTraining(
             **{
                 "width": 4,
@@ -55,10 +55,11 @@ def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
             **changes,
         )
         styles = [picture(80, 60, 77).float(), 1 - picture(80, 60, 78).float()]
-        backbone = tiny("average", dtype=torch.float32)
+        styles, backbone = [one.to(runtime.device) for one in styles], tiny("average", dtype=torch.float32)
+        backbone.to(runtime.device)
         net = Painter(training.form(options, 2, backbone))
         initialise(net, generator(seed), styles)
-        return training.StyleRecipe(net, options, backbone, styles, photographs(picture), CPU, seed)
+        return training.StyleRecipe(net, options, backbone, styles, photographs(picture), runtime, seed)
 
     return make
 
@@ -105,6 +106,22 @@ def test_stopped_and_resumed_is_bit_identical(
     tmp_path: Path, recipe: Recipe, picture: Callable[..., torch.Tensor], changes: dict[str, Any]
 ) -> None:
     check_resume(tmp_path, partial(recipe, **changes), photographs(picture))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_trains_it_alike(recipe: Recipe, picture: Callable[..., torch.Tensor]) -> None:
+    gpu = Runtime(torch.device("cuda"))
+    there, here = recipe(runtime=gpu), recipe()
+    before = here.evaluate()
+    assert there.evaluate() == pytest.approx(before, rel=2e-2)
+    for made, runtime in ((there, gpu), (here, CPU)):
+        order = training.batches(photographs(picture), made.options, runtime, 1)
+        for step in range(30):
+            losses = made.step(order.batch(*divmod(step, len(order))), step / 30)
+        assert all(bool(value.isfinite()) for value in losses.values())
+    # noise and strengths are drawn on each device
+    assert there.evaluate() == pytest.approx(here.evaluate(), rel=0.4) and there.evaluate()["style"] < before["style"]
 
 
 def test_so_is_the_training_for_any_style(
