@@ -12,13 +12,17 @@ from torch import Tensor
 
 from gencli.core import color
 
+THINNEST = 16  # pixels a side: thinner pictures crash OpenCV's search, whose patches of 8 are laid at half the size
+
 
 def follow(earlier: Tensor, now: Tensor) -> Callable[[Tensor], Tensor]:
-    """What moves a picture (1, C, H, W) as things have moved from one picture (1, 3, H, W) to the next; without OpenCV
-    it leaves all in place."""
+    """What moves a picture (1, C, H, W) as things have moved from one picture (1, 3, H, W) to the next; without OpenCV,
+    and in pictures thinner than 16 pixels, it leaves all in place."""
     try:
         import cv2
     except ImportError:
+        return lambda picture: picture
+    if min(now.shape[-2:]) < THINNEST:
         return lambda picture: picture
     # dense inverse search (Kroeger et al. 2016): for each pixel of the new picture, where it was in the old one
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)

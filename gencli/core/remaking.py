@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +80,14 @@ class Errand:
         if sources.count("-") > 1:
             raise UsageError("standard input can be read once only", "name one picture `-`")
         names = [_name(source, folders) for source in sources]
-        targets = outputs.plan(names, self.output, suffix=suffix, format=self.format, fresh=not self.skip_existing)
+        plan = partial(outputs.plan, output=self.output, suffix=suffix, format=self.format)
+        if folders and suffix and (self.output is None or results):
+            left_out = _results_among(sources, folders, [target.base for target in plan(names, fresh=False)])
+            if left_out:
+                console.note(f"left out as results of an earlier call: {len(left_out)} pictures")
+                sources = [source for source in sources if source not in left_out]
+                names = [_name(source, folders) for source in sources]
+        targets = plan(names, fresh=not self.skip_existing)
         jobs = [
             job
             for job in zip(sources, targets, strict=True)
@@ -201,6 +210,19 @@ def _name(source: str, folders: Sequence[Path]) -> str:
         if path.is_relative_to(folder):
             return "-".join(path.relative_to(folder).with_suffix("").parts)
     return images.stem(source)
+
+
+def _results_among(sources: Sequence[str], folders: Sequence[Path], results: Sequence[Path | None]) -> set[str]:
+    """Of pictures in folders those that are called, with or without a number, as a result of another of them is."""
+    called = {result.parent.resolve() / result.name for result in results if result}
+    found = set()
+    for source in sources:
+        path = Path(source)
+        if any(path.is_relative_to(folder) for folder in folders):
+            place, plain = path.parent.resolve(), re.sub(r"-\d+$", "", path.stem)
+            if not called.isdisjoint({place / path.name, place / (plain + path.suffix)}):
+                found.add(source)
+    return found
 
 
 def _state(path: Path) -> list[Any]:

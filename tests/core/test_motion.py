@@ -28,3 +28,9 @@ def test_without_opencv_it_stays_where_it_is(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     dream = torch.rand(1, 3, 8, 8)
     assert follow(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))(dream) is dream
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 40), (15, 200), (200, 8)])
+def test_thin_pictures_stay_in_place(size: tuple[int, int], picture: Draw) -> None:
+    earlier, now = picture(*size), picture(*size, seed=2)
+    assert torch.equal(follow(earlier, now)(earlier), earlier)

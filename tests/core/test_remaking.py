@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,10 +14,12 @@ from torch import Tensor
 
 from gencli.core import images
 from gencli.core.clips import Clip
-from gencli.core.errors import GencliError
+from gencli.core.console import Console
+from gencli.core.errors import GencliError, UsageError
+from gencli.core.filming import Filming
 from gencli.core.images import Picture
 from gencli.core.kept import Frames
-from gencli.core.remaking import Painting, _state, unchanged
+from gencli.core.remaking import Errand, Painting, _state, unchanged
 
 Draw = Callable[..., Tensor]
 
@@ -121,6 +125,93 @@ def test_another_film_is_not_gone_on_with(tmp_path: Path) -> None:
     assert states[0][0] != states[1][0] and states[0][1] != states[1][1]
     assert (_state(film), _state(folder)) == states[1]
     assert _state(tmp_path / "none") == ["none"]
+
+
+@pytest.fixture
+def photographs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of four, and a hidden one."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("a.png", "b.png", "b-2.png", "c.png", ".hidden.png"):
+        Image.new("RGB", (24, 24)).save(folder / name)
+    return folder
+
+
+def make(errand: Errand, *sources: str, look: Callable[[Picture], Image.Image] | None = None) -> None:
+    look = look or (lambda picture: images.to_pillow(1 - picture.rgb))
+    errand.pictures(Console(), sources, look, images.load, "other", {})
+
+
+def test_results_among_the_photographs_are_no_photographs(
+    photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = {f"{name}-other.png" for name in ("a", "b", "b-2", "c")}
+    make(Errand("making", "photos/"), "photos")
+    assert {path.name for path in photographs.iterdir()} == made | {"a.png", "b.png", "b-2.png", "c.png", ".hidden.png"}
+    capsys.readouterr()
+    make(Errand("making", "photos/", skip_existing=True), "photos")
+    told = capsys.readouterr()
+    assert not told.out and "left out as results of an earlier call: 4 pictures" in told.err
+    make(Errand("making", "photos/"), "photos")  # numbered, as nothing is overwritten
+    make(Errand("making", "photos/"), "photos")
+    numbered = {f"{Path(name).stem}-{number}.png" for name in made for number in (2, 3)}
+    assert {path.name for path in photographs.glob("*-other*")} == made | numbered
+    # named by itself or made elsewhere, one is a picture like any other
+    make(Errand("making", "photos/"), "photos/a-other.png")
+    assert (photographs / "a-other-other.png").exists()
+    make(Errand("making", "out/"), "photos")
+    assert len([*Path("out").iterdir()]) == 4 + 12 + 1
+
+
+def test_an_interruption_says_how_to_go_on(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = []
+
+    def look(picture: Picture) -> Image.Image:
+        calls.append(picture)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return images.to_pillow(picture.rgb)
+
+    with pytest.raises(KeyboardInterrupt):
+        make(Errand("making", "out/"), "photos", look=look)
+    assert "--skip-existing makes the rest" in capsys.readouterr().err
+    make(Errand("making", "out/", skip_existing=True), "photos")
+    assert {path.name for path in Path("out").iterdir()} == {f"{name}-other.png" for name in ("a", "b", "b-2", "c")}
+
+
+def test_an_interrupted_film_is_gone_on_with_as_it_was_begun(
+    photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = []
+
+    def interrupted(picture: Picture) -> Image.Image:
+        calls.append(picture)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return images.to_pillow(picture.rgb)
+
+    def film(resume: bool, **changes: Any) -> None:
+        look = (lambda picture: images.to_pillow(picture.rgb)) if resume else interrupted
+        errand, filming = Errand("making", "film.gif"), Filming(resume=resume)
+        given = {"suffix": "other", "record": {}, "made_by": {"model": "x"}, "depends_on": ["mask.png"], **changes}
+        errand.film(Console(), "photos", look, filming, **given)
+
+    Image.new("L", (8, 8)).save("mask.png")
+    with pytest.raises(KeyboardInterrupt):
+        film(False)
+    assert "--resume goes on" in capsys.readouterr().err
+    with pytest.raises(UsageError, match="made with other options"):
+        film(True, made_by={"model": "y"})
+    before = Path("mask.png").stat()
+    os.utime("mask.png", ns=(before.st_atime_ns, before.st_mtime_ns + 10**9))  # it is another
+    with pytest.raises(UsageError, match="made with other options"):
+        film(True)
+    os.utime("mask.png", ns=(before.st_atime_ns, before.st_mtime_ns))
+    film(True)
+    with Image.open("film.gif") as made:
+        assert getattr(made, "n_frames", 1) >= 1
+    assert not Path("film.gif.frames").exists()
 
 
 def test_unchanged_by_value() -> None:
