@@ -80,7 +80,8 @@ def sample(
         raise UsageError("standard input can be read once only", "name one picture `-`")
 
     def load(source: str) -> images.Picture:
-        return images.load(source, size=options.size if source.startswith("@") else None, max_pixels=most)
+        drawn = options.size if source.startswith("@") else None
+        return images.load(source, size=drawn, enough=options.size, max_pixels=most)
 
     where = None if mask is None else load(mask)
     if motion.frames or any(clips.is_clip(Path(source)) for source in photographs):

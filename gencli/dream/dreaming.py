@@ -59,7 +59,8 @@ def dream(
     large for the memory.
     """
     dreamer = Dreamer(options, objective, runtime, backbone)
-    photograph = dreamer.look_at(loaded(image), None if mask is None else loaded(mask))
+    enough = dreamer.options.size
+    photograph = dreamer.look_at(loaded(image, enough), None if mask is None else loaded(mask, enough))
     return dreamer.paint(photograph, seed, on_step=on_step, on_octave=on_octave)
 
 
@@ -132,7 +133,7 @@ class Photograph:
         self, picture: images.Picture, mask: images.Picture | None, options: DreamOptions, runtime: Runtime
     ) -> None:
         self.options = options
-        self.height, self.width = fit(picture.rgb.shape[-2], picture.rgb.shape[-1], options.size)
+        self.height, self.width = fit(*picture.extent, options.size)
         self.original, self.alpha = picture.rgb.to(runtime.device), picture.alpha
         self.whole = self._resized((self.height, self.width))
         self.mask: Tensor | None = None
@@ -217,7 +218,7 @@ def channel(name: str, backbone: Backbone) -> Channel:
 
 def guide_of(source: Source, layer: str | None, backbone: Backbone, energy: str = DreamOptions.energy) -> Guide:
     """The term of a guide picture, seen at most `GUIDE_SIDE` pixels long. Raises what `images.load` does."""
-    picture = loaded(source).opaque.to(backbone.mean.device)
+    picture = loaded(source, enough=GUIDE_SIDE).opaque.to(backbone.mean.device)
     height, width = picture.shape[-2:]
     if max(height, width) > GUIDE_SIDE:
         picture = resize(picture, fit(height, width, GUIDE_SIDE)).clamp(0, 1)
