@@ -34,6 +34,7 @@ from gencli.dream.training import (
     turned,
     widths_and_depths,
 )
+from tests.pretended import pretended_gpu
 
 pytestmark = pytest.mark.usefixtures("remembered_layout")
 CPU = Runtime(torch.device("cpu"))
@@ -51,8 +52,16 @@ def drawn(count: int, classes: int, side: int = 16, seed: int = 0) -> PictureSet
     return PictureSet(stored, torch.from_numpy(labels), names, fingerprint=f"drawn {count} {classes} {seed}")
 
 
-def recipe(classes: int = 3, soft: Tensor | None = None, **options: Any) -> ClassifierRecipe:
-    return ClassifierRecipe(BackboneTraining(**{**TINY, **options}), drawn(24, classes, seed=1), CPU, 5, soft)
+def recipe(classes: int = 3, soft: Tensor | None = None, runtime: Runtime = CPU, **options: Any) -> ClassifierRecipe:
+    return ClassifierRecipe(BackboneTraining(**{**TINY, **options}), drawn(24, classes, seed=1), runtime, 5, soft)
+
+
+def test_nothing_of_a_step_lies_on_the_wrong_device() -> None:
+    pictures = drawn(24, 3)
+    with pretended_gpu() as gpu:
+        made = recipe(runtime=gpu)
+        losses = made.step(batches(pictures, made.options, gpu, 0).batch(0, 0), 0.5)
+        assert {value.device for value in losses.values()} == {gpu.device}
 
 
 # ------------------------------------------------------------------ the network

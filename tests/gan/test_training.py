@@ -20,6 +20,7 @@ from gencli.gan import augment, networks
 from gencli.gan import training as gan
 from gencli.gan.options import TRANSLATORS, GanTraining
 from gencli.gan.referee import Evidence, Referee
+from tests.pretended import pretended_gpu
 
 CPU = Runtime(torch.device("cpu"))
 TINY: dict[str, Any] = {"latent": 4, "widths": (8, 8), "d_widths": (8, 8), "batch_size": 8, "average": 0.9}
@@ -35,7 +36,7 @@ def blobs(count: int = 40, channels: int = 1, size: int = 16) -> PictureSet:
     return PictureSet(pictures, labels, ("left", "right"), fingerprint="blobs")
 
 
-def recipe(pictures: PictureSet, seed: int = 1, runtime: Runtime = CPU, **changes: Any) -> gan.GanRecipe:
+def built(pictures: PictureSet, seed: int, **changes: Any) -> tuple[Any, GanTraining]:
     options = gan.settled(GanTraining(**{**TINY, **changes}), pictures)
     form = gan.form(options, pictures, 2 if options.conditional else 0)
     draw = generator(seed)
@@ -43,7 +44,11 @@ def recipe(pictures: PictureSet, seed: int = 1, runtime: Runtime = CPU, **change
         nets = networks.build(form)
     for net in nets:
         networks.initialise(net, draw, options.deviation)
-    return gan.GanRecipe(nets, options, pictures, runtime, seed)
+    return nets, options
+
+
+def recipe(pictures: PictureSet, seed: int = 1, runtime: Runtime = CPU, **changes: Any) -> gan.GanRecipe:
+    return gan.GanRecipe(*built(pictures, seed, **changes), pictures, runtime, seed)
 
 
 class Stopped(Exception):
@@ -146,6 +151,28 @@ def test_compiled_networks_play_the_same_game() -> None:
         for name, value in wanted.items():
             torch.testing.assert_close(found[name], value, rtol=1e-3, atol=1e-4)
     assert [*quick.generator.state_dict()] == [*plain.generator.state_dict()]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"conditional": "labels", "flip": True, "augment": 1.0},
+        {"loss": "wgan-gp"},
+        {"norm": "spectral", "loss": "hinge", "r1": 0.0},
+        {"arch": "dcgan", "norm": "batch", "loss": "relativistic", "dropout": 0.2},
+        {"arch": "dense", "widths": (8,), "loss": "wgan", "optimizer": "rmsprop"},
+    ],
+    ids=str,
+)
+def test_nothing_of_a_step_lies_on_the_wrong_device(changes: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gan, "diversity", lambda pictures, labels: 1.0)  # of the set's pictures, which lie on the CPU
+    pictures = blobs()
+    parts = built(pictures, 1, **changes)
+    with pretended_gpu() as gpu:
+        made = gan.GanRecipe(*parts, pictures, gpu, 1)
+        losses = made.step(gan.batches(pictures, made.options, gpu, 1).batch(0, 0), 0.5)
+        assert {value.device for value in losses.values()} == {gpu.device}
 
 
 @pytest.mark.gpu

@@ -20,8 +20,9 @@ from gencli.stylize import arbitrary, training
 from gencli.stylize.arbitrary import AnyStyle
 from gencli.stylize.feedforward import Painter, initialise
 from gencli.stylize.options import StyleTraining
-from gencli.stylize.variety import AnyStyleRecipe
+from gencli.stylize.variety import AnyStyleRecipe, part, recolored
 from gencli.stylize.whitening import look_at
+from tests.pretended import pretended_gpu
 
 CPU = Runtime(torch.device("cpu"))
 Recipe = Callable[..., Any]
@@ -39,7 +40,7 @@ def photographs(picture: Callable[..., torch.Tensor]) -> PictureSet:
 def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
     """A small painter's training; of another seed, what a resume must put right."""
 
-    def make(seed: int = 1, runtime: Runtime = CPU, **changes: Any) -> training.StyleRecipe:
+    def make(seed: int = 1, runtime: Runtime = CPU, backbone: Any = None, **changes: Any) -> training.StyleRecipe:
         options = StyleTraining(
             **{
                 "width": 4,
@@ -55,8 +56,8 @@ def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
             **changes,
         )
         styles = [picture(80, 60, 77).float(), 1 - picture(80, 60, 78).float()]
-        styles, backbone = [one.to(runtime.device) for one in styles], tiny("average", dtype=torch.float32)
-        backbone.to(runtime.device)
+        styles = [one.to(runtime.device) for one in styles]
+        backbone = (backbone or tiny("average", dtype=torch.float32)).to(runtime.device)
         net = Painter(training.form(options, 2, backbone))
         initialise(net, generator(seed), styles)
         return training.StyleRecipe(net, options, backbone, styles, photographs(picture), runtime, seed)
@@ -68,16 +69,16 @@ def recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
 def any_recipe(tiny: Any, picture: Callable[..., torch.Tensor]) -> Recipe:
     """A recipe for any style."""
 
-    def make(seed: int = 1) -> AnyStyleRecipe:
+    def make(seed: int = 1, runtime: Runtime = CPU, backbone: Any = None) -> AnyStyleRecipe:
         options = StyleTraining.build({}, "any").replace(
             width=6, blocks=(0, 1, 1), ends=3, size=32, style_size=40, batch_size=2, rate=2e-3, pooling="average",
             content_layer={"conv2_2": 1.0}, style_layer={"conv1_1": 1.0, "conv3_1": 1.0},
         )  # fmt: skip
-        encoder = tiny("average", dtype=torch.float32)
-        styles = [picture(40, 30, each).float() for each in (77, 78, 79)]
+        encoder = (backbone or tiny("average", dtype=torch.float32)).to(runtime.device)
+        styles = [picture(40, 30, each).float().to(runtime.device) for each in (77, 78, 79)]
         net = AnyStyle(training.form(options, 3, encoder))
-        arbitrary.initialise(net, generator(seed), look_at(encoder, styles, net.layers, CPU))
-        return AnyStyleRecipe(net, options, encoder, styles, photographs(picture), CPU, seed)
+        arbitrary.initialise(net, generator(seed), look_at(encoder, styles, net.layers, runtime))
+        return AnyStyleRecipe(net, options, encoder, styles, photographs(picture), runtime, seed)
 
     return make
 
@@ -106,6 +107,21 @@ def test_stopped_and_resumed_is_bit_identical(
     tmp_path: Path, recipe: Recipe, picture: Callable[..., torch.Tensor], changes: dict[str, Any]
 ) -> None:
     check_resume(tmp_path, partial(recipe, **changes), photographs(picture))
+
+
+@pytest.mark.parametrize("any_style", [False, True])
+def test_nothing_of_a_step_lies_on_the_wrong_device(
+    recipe: Recipe, any_recipe: Recipe, tiny: Any, picture: Callable[..., torch.Tensor], any_style: bool
+) -> None:
+    pictures, backbone = photographs(picture), tiny("average", dtype=torch.float32)
+    with pretended_gpu() as gpu:
+        made = (any_recipe if any_style else recipe)(runtime=gpu, backbone=backbone)
+        if any_style:  # which it draws, by numbers that do not exist here
+            made.drawn = lambda: made.study(recolored(part(made.pictures[0], 30, (0.5, 0.5, 0.5)), (0.2, 0.7)))
+        losses = made.step(training.batches(pictures, made.options, gpu, 1).batch(0, 0), 0.5)
+        assert {value.device for value in losses.values()} == {gpu.device}
+        painted, style, content = made.of_shown()
+        assert {painted.device, style.device, content.device} == {gpu.device}
 
 
 @pytest.mark.gpu

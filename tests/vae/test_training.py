@@ -18,6 +18,7 @@ from gencli.core.tensors import pack
 from gencli.vae import models
 from gencli.vae import training as vae
 from gencli.vae.options import VaeTraining
+from tests.pretended import pretended_gpu
 
 CPU = Runtime(torch.device("cpu"))
 
@@ -33,11 +34,16 @@ def blobs(count: int = 64, channels: int = 1) -> PictureSet:
     return PictureSet(pictures, labels, ("left", "right"), attributes, ("right", "left"), "blobs")
 
 
-def recipe(pictures: PictureSet, seed: int = 1, **changes: Any) -> vae.VaeRecipe:
+def built(pictures: PictureSet, seed: int, **changes: Any) -> tuple[models.Autoencoder, VaeTraining]:
     options = VaeTraining(**{"latent": 3, "widths": (32,), "batch_size": 16, "average": 0.9, "rate": 2e-3, **changes})
     options = vae.settled(options, pictures)
     net = models.build(**vae.architecture(options, pictures))
     models.initialise(net, generator(seed))
+    return net, options
+
+
+def recipe(pictures: PictureSet, seed: int = 1, **changes: Any) -> vae.VaeRecipe:
+    net, options = built(pictures, seed, **changes)
     return vae.VaeRecipe(net, options, vae.batches(pictures, options, CPU, 1), pictures, CPU, seed)
 
 
@@ -80,6 +86,25 @@ def test_stopped_and_resumed_is_bit_identical(tmp_path: Path, changes: dict[str,
         pack({name: state[name] for name in ("modules", "optimizers", "generators")}, found)
     assert tensors[0].keys() == tensors[1].keys()
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"likelihood": "logistic", "free_bits": 0.1, "warm_up": 0.5, "denoise": 0.2},
+        {"arch": "residual", "widths": (4, 8), "supervise": 2.0},
+        {"arch": "faces", "widths": (4, 8), "likelihood": "gaussian", "optimizer": "muon"},
+        {"conditional": True, "flip": True},
+    ],
+    ids=str,
+)
+def test_nothing_of_a_step_lies_on_the_wrong_device(changes: dict[str, Any]) -> None:
+    pictures = blobs()
+    net, options = built(pictures, 1, **changes)
+    with pretended_gpu() as gpu:
+        made = vae.VaeRecipe(net, options, vae.batches(pictures, options, gpu, 1), pictures, gpu, 1)
+        losses = made.step(made.learnt.batch(0, 0), 0.5)
+        assert {value.device for value in losses.values()} == {gpu.device}
 
 
 def test_it_learns_what_the_pictures_have_in_common(tmp_path: Path) -> None:

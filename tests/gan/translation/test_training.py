@@ -26,6 +26,7 @@ from gencli.gan.translation.networks import Translation
 from gencli.gan.translation.options import Translating, TranslatorTraining
 from gencli.gan.translation.tasks import Task
 from gencli.gan.translation.training import Buffer, CycleRecipe, PairedRecipe, TranslatorRecipe
+from tests.pretended import pretended_gpu
 
 CPU = Runtime(torch.device("cpu"))
 TINY: dict[str, Any] = {
@@ -52,7 +53,7 @@ RED, BLUE = blobs(12, 0, 1), blobs(12, 2, 1)
 OTHERS = blobs(9, 2, 7)
 
 
-def paired(backbone: Backbone, **changes: Any) -> tuple[TranslatorRecipe, Any]:
+def paired(backbone: Backbone, runtime: Runtime = CPU, **changes: Any) -> tuple[TranslatorRecipe, Any]:
     options = TranslatorTraining(**{**TINY, **changes})
     ((_, nets),) = translation.built(translation.form(options), ["there"], 1)
     if options.task:
@@ -60,15 +61,33 @@ def paired(backbone: Backbone, **changes: Any) -> tuple[TranslatorRecipe, Any]:
     else:
         learnt = held = pairs.together(RED, BLUE)
     task = Task.parse(options.task) if options.task else None
-    order = PairedBatches(batches(learnt, options, CPU, 1), task, 1)
-    return PairedRecipe(nets, options, backbone, held, CPU, 1), order
+    order = PairedBatches(batches(learnt, options, runtime, 1), task, 1)
+    return PairedRecipe(nets, options, backbone, held, runtime, 1), order
 
 
-def cycle(backbone: Backbone, **changes: Any) -> tuple[TranslatorRecipe, Any]:
+def cycle(backbone: Backbone, runtime: Runtime = CPU, **changes: Any) -> tuple[TranslatorRecipe, Any]:
     options = TranslatorTraining(**{**TINY, "arch": "cyclegan", **changes})
     nets = dict(translation.built(translation.form(options), ["there", "back"], 1))
-    order = UnpairedBatches(batches(RED, options, CPU, 1), batches(OTHERS, options, CPU, 2))
-    return CycleRecipe(nets, options, backbone, (RED, OTHERS), None, CPU, 1), order
+    order = UnpairedBatches(batches(RED, options, runtime, 1), batches(OTHERS, options, runtime, 2))
+    return CycleRecipe(nets, options, backbone, (RED, OTHERS), None, runtime, 1), order
+
+
+@pytest.mark.parametrize(
+    ("make", "changes"),
+    [
+        (paired, {}),
+        (paired, {"task": "colorize"}),
+        (paired, {"task": "inpaint=center"}),
+        (cycle, {}),
+        (cycle, {"identity": 0.0, "loss": "hinge"}),
+    ],
+)
+def test_nothing_of_a_step_lies_on_the_wrong_device(make: Any, changes: dict[str, Any], tiny: Any) -> None:
+    backbone = tiny("average", dtype=torch.float32)
+    with pretended_gpu() as gpu:
+        made, order = make(backbone.to(gpu.device), gpu, **changes)
+        losses = made.step(order.batch(0, 0), 0.5)
+        assert {value.device for value in losses.values()} == {gpu.device}
 
 
 class Stopped(Exception):
