@@ -53,8 +53,9 @@ def _backward(loss: Tensor, *args: Any, **kinds: Any) -> None:
     assert loss.requires_grad and loss.dim() == 0
 
 
-def _grad(outputs: Any, inputs: Any, *args: Any, **kinds: Any) -> tuple[Tensor, ...]:
-    return tuple(torch.zeros_like(one).requires_grad_() for one in ([inputs] if isinstance(inputs, Tensor) else inputs))
+def _grad(outputs: Any, inputs: Any, *args: Any, create_graph: bool = False, **kinds: Any) -> tuple[Tensor, ...]:
+    each = [inputs] if isinstance(inputs, Tensor) else inputs
+    return tuple(torch.zeros_like(one).requires_grad_(create_graph) for one in each)
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from gencli.stylize.feedforward import Form, Painter
 from gencli.stylize.layers import StyleNorm
 from gencli.stylize.objective import Objective
 from gencli.stylize.options import StyleTraining, StylizeOptions
+from tests.pretended import pretended_gpu
 
 Draw = Callable[..., Tensor]
 CPU = Runtime(torch.device("cpu"))
@@ -111,6 +112,16 @@ def test_tiles_change_nothing(tiny: Any, picture: Draw, form: Form, size: tuple[
         torch.testing.assert_close(net(encoder, picture(*size), wanted, tile=tile), whole, atol=1e-6, rtol=0)
     # nothing of a tile is left
     torch.testing.assert_close(net(encoder, picture(*size), wanted), whole, atol=0, rtol=0)
+
+
+@pytest.mark.parametrize("form", [LOOKING, OWN])
+def test_nothing_of_a_painting_lies_on_the_wrong_device(tiny: Any, picture: Draw, form: Form) -> None:
+    net, encoder = painter(form), tiny("average")
+    with pretended_gpu() as gpu:
+        net, encoder = net.to(gpu.device), encoder.to(gpu.device)
+        given, wanted = picture(70, 101).to(gpu.device), shares(0.5, 0.2, 0.3).to(gpu.device)
+        for tile in (None, 32):
+            assert net(encoder, given, wanted, tile=tile).device == gpu.device
 
 
 def test_tiles_in_half_precision_are_as_exact_as_that_is(tiny: Any, picture: Draw) -> None:

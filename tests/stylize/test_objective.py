@@ -16,6 +16,7 @@ from gencli.core.errors import UsageError
 from gencli.stylize import optimize
 from gencli.stylize.objective import Objective, Weights
 from gencli.stylize.options import StylizeOptions
+from tests.pretended import pretended_gpu
 
 Draw = Callable[..., Tensor]
 CONTENT = {"conv2_2": 1.0}
@@ -70,6 +71,19 @@ def test_tiles_change_nothing_under_masks(tiny: Any, picture: Draw, loss: str) -
     weights, masks = plain(styles=[0.5, 0.5], loss=loss), halves(37, 50)
     whole, tiled = (Objective(tiny(), content, styles, weights, masks, tile) for tile in (None, 16))
     assert_same(tiled(painted), whole(painted), 1e-6)
+
+
+@pytest.mark.parametrize("loss", ["gram", "w2"])
+@pytest.mark.parametrize("tile", [None, 16])
+def test_nothing_lies_on_the_wrong_device(tiny: Any, picture: Draw, loss: str, tile: int | None) -> None:
+    backbone, masks = tiny(), halves(37, 50)
+    with pretended_gpu() as gpu:
+        content, one, other, *masks = (
+            values.to(gpu.device) for values in (picture(37, 50), picture(40, 33), picture(29, 36), *masks)
+        )
+        weights = plain(styles=[0.5, 0.5], loss=loss, tv=0.5)
+        value, gradient = Objective(backbone.to(gpu.device), content, [one, other], weights, masks, tile)(content)
+        assert value.device == gradient.device == gpu.device and gradient.shape == content.shape
 
 
 def test_tiles_change_nothing_with_book_sums(tiny: Any, picture: Draw) -> None:
