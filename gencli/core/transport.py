@@ -69,14 +69,15 @@ class _TraceByProducts(torch.autograd.Function):
 def _inverse_root(matrix: Tensor, floor: Tensor) -> Tensor:
     """(M + ε)^-½ of symmetric matrices (…, C, C) whose eigenvalues are not below zero by more than rounding, for such
     floors ε (…), by the coupled Newton–Schulz iteration (Higham 2008, eq. 6.35)."""
-    eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
-    lifted = matrix + floor[..., None, None] * eye
-    size = lifted.square().sum((-2, -1), keepdim=True).sqrt()  # no eigenvalue is larger
-    root, inverse = lifted / size, eye.expand_as(matrix)
+    each = matrix.reshape(-1, *matrix.shape[-2:])
+    eye = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(each)
+    lifted = each + floor.flatten()[:, None, None] * eye
+    size = lifted.square().sum((1, 2), keepdim=True).sqrt()  # no eigenvalue is larger
+    root, inverse = lifted / size, eye
     for _ in range(_rounds(matrix.dtype)):
-        step = 1.5 * eye - inverse @ root / 2
+        step = torch.baddbmm(eye, inverse, root, beta=1.5, alpha=-0.5)
         root, inverse = root @ step, step @ inverse
-    return inverse * size.rsqrt()
+    return (inverse * size.rsqrt()).view_as(matrix)
 
 
 def _rounds(dtype: torch.dtype) -> int:
