@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -126,6 +127,9 @@ def card() -> Callable[[str, str], str]:
         data = model.weights.read_bytes()
         assert hashlib.sha256(data).hexdigest() in found
         assert f"{len(data):,} bytes" in found
+        header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+        for about in (header, (model.folder / store.CONFIG).read_bytes()):  # no place on the machine it was trained on
+            assert not re.search(rb'[\s"]/\w', about)
         return found
 
     return card
