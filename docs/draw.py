@@ -3,8 +3,8 @@
     python docs/draw.py docs/gallery-dream.md
     python docs/draw.py docs/gallery-dream.md --only dream-lake.jpg
 
-Each line of the page's code that begins with `gencli` is run in `docs/images`, with the networks that ship. Those that
-write a picture which the page does not show, and pictures that no command writes, are told before anything is run.
+Each line of the page's code that begins with `gencli` is run in `docs/images`. Those that write a picture which the
+page does not show, and pictures that no command writes, are told before anything is run.
 """
 
 from __future__ import annotations
@@ -41,11 +41,12 @@ def main() -> None:
     found, shown = commands(page), set(re.findall(r"\(images/([^)]+)\)", page))
     if odd := shown ^ set(found):
         sys.exit(f"{given.page}: not both shown and made: {', '.join(sorted(odd))}")
-    with tempfile.TemporaryDirectory() as home:  # of the networks of one's own, --fast would take the newest
+    with tempfile.TemporaryDirectory() as empty:
         for name in given.only or found:
             print("gencli", shlex.join(found[name]), flush=True)
-            apart = {**os.environ, "GENCLI_HOME": home}
-            subprocess.run([sys.executable, "-m", "gencli", *found[name]], cwd=FOLDER, env=apart, check=True)
+            # of the networks of one's own it would take the newest, in place of one that ships
+            env = os.environ | ({"GENCLI_HOME": empty} if "--fast" in found[name] else {})
+            subprocess.run([sys.executable, "-m", "gencli", *found[name]], cwd=FOLDER, env=env, check=True)
 
 
 if __name__ == "__main__":
