@@ -7,7 +7,7 @@ import os
 import platform
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from gencli.core.errors import GencliError, UsageError
 from gencli.core.files import home, read_json, write_json
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-TRIM_THRESHOLD, MMAP_MAX = -1, -4  # of glibc's malloc.h
+TRIM_THRESHOLD, MMAP_MAX, ARENA_MAX = -1, -4, -8  # of glibc's malloc.h
 MADV_DONTNEED = 4  # of Linux' mman.h
 OF_CUDA = ("libcu", "libnv", "libnccl", "libtorch_cuda", "libc10_cuda")  # how the names of its libraries begin
 
@@ -46,13 +46,20 @@ class Runtime:
         return torch.autocast(self.device.type, self.dtype)
 
 
-def start(device: str = "auto", precision: str = "auto", threads: int | None = None, *, mixed: bool = False) -> Runtime:
+def start(
+    device: str = "auto",
+    precision: str = "auto",
+    threads: int | None = None,
+    *,
+    mixed: bool = False,
+    sparing: bool = False,
+) -> Runtime:
     """Choose the device and set PyTorch up on it.
 
     `device` is auto, cpu, cuda, cuda:N or mps; auto takes CUDA, then MPS, then the CPU. `precision`
     is auto, fp32, bf16 or fp16; auto means bf16 on CUDA devices that compute it natively, with `mixed`
-    on CPUs that do, too, and fp32 elsewhere. `threads` bounds the CPU threads. Under torchrun each local
-    rank takes its own GPU.
+    on CPUs that do, too, and fp32 elsewhere. `threads` bounds the CPU threads. `sparing` gives memory back to the
+    system as it is freed, which takes a little time. Under torchrun each local rank takes its own GPU.
 
     Raises UsageError when what was asked for is not there: never a silent fall-back.
     """
@@ -63,23 +70,23 @@ def start(device: str = "auto", precision: str = "auto", threads: int | None = N
         torch.set_num_threads(threads)
     chosen = _pick(device)
     if chosen.type == "cpu":
-        _keep_freed_memory()
+        _tell_allocator({ARENA_MAX: 1} if sparing else {MMAP_MAX: 0, TRIM_THRESHOLD: 2**31 - 1})
         _give_back_cuda()
     if world_size > 1 and str(chosen) == "cuda":
         chosen = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return Runtime(chosen, _precision(precision, chosen, mixed), rank, world_size)
 
 
-def _keep_freed_memory() -> None:
-    """Have the C library keep what is freed for the next tensor.
+def _tell_allocator(wishes: Mapping[int, int]) -> None:
+    """Have the C library keep what is freed for the next tensor; or else have all threads share what they free.
 
     glibc returns large blocks to the system at once, and a new one is mapped again page by page, which takes longer
     than many a layer that fills it. Other libraries are left as they are.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(MMAP_MAX, 0)
-        libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
+        for parameter, value in wishes.items():
+            libc.mallopt(parameter, value)
 
 
 def _give_back_cuda() -> None:

@@ -242,12 +242,12 @@ class Common(Options):
     verbose: Annotated[bool, Flag("Say more.", short="-v")] = False
     debug: Annotated[bool, Flag("Show tracebacks.")] = False
 
-    def start(self, *, mixed: bool = False) -> Runtime:
-        """What a command computes on; `mixed` where bf16 is worth it on a CPU. Raises UsageError for a device that is
-        not there."""
+    def start(self, *, mixed: bool = False, sparing: bool = False) -> Runtime:
+        """What a command computes on; `mixed` where bf16 is worth it on a CPU, `sparing` where memory counts for more
+        than time. Raises UsageError for a device that is not there."""
         from gencli.core import device
 
-        return device.start(self.device, self.precision, self.threads, mixed=mixed)
+        return device.start(self.device, self.precision, self.threads, mixed=mixed, sparing=sparing)
 
 
 # ------------------------------------------------------------------ dataclasses → Typer
