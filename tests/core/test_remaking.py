@@ -143,6 +143,19 @@ def make(errand: Errand, *sources: str, look: Callable[[Picture], Image.Image] |
     errand.pictures(Console(), sources, look, images.load, "other", {})
 
 
+def interrupted() -> Callable[[Picture], Image.Image]:
+    """Makes two pictures, and is interrupted at the third."""
+    calls = []
+
+    def look(picture: Picture) -> Image.Image:
+        calls.append(picture)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return images.to_pillow(picture.rgb)
+
+    return look
+
+
 def test_results_among_the_photographs_are_no_photographs(
     photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -165,16 +178,8 @@ def test_results_among_the_photographs_are_no_photographs(
 
 
 def test_an_interruption_says_how_to_go_on(photographs: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    calls = []
-
-    def look(picture: Picture) -> Image.Image:
-        calls.append(picture)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return images.to_pillow(picture.rgb)
-
     with pytest.raises(KeyboardInterrupt):
-        make(Errand("making", "out/"), "photos", look=look)
+        make(Errand("making", "out/"), "photos", look=interrupted())
     assert "--skip-existing makes the rest" in capsys.readouterr().err
     make(Errand("making", "out/", skip_existing=True), "photos")
     assert {path.name for path in Path("out").iterdir()} == {f"{name}-other.png" for name in ("a", "b", "b-2", "c")}
@@ -183,16 +188,8 @@ def test_an_interruption_says_how_to_go_on(photographs: Path, capsys: pytest.Cap
 def test_an_interrupted_film_is_gone_on_with_as_it_was_begun(
     photographs: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calls = []
-
-    def interrupted(picture: Picture) -> Image.Image:
-        calls.append(picture)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return images.to_pillow(picture.rgb)
-
     def film(resume: bool, **changes: Any) -> None:
-        look = (lambda picture: images.to_pillow(picture.rgb)) if resume else interrupted
+        look = (lambda picture: images.to_pillow(picture.rgb)) if resume else interrupted()
         errand, filming = Errand("making", "film.gif"), Filming(resume=resume)
         given = {"suffix": "other", "record": {}, "made_by": {"model": "x"}, "depends_on": ["mask.png"], **changes}
         errand.film(Console(), "photos", look, filming, **given)
